@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Many jobs at once: scopes, whose children end with a block and may therefore borrow from it, and sets, for a number of
+ * jobs that is not known in advance. */
+#ifndef HAFT_GROUP_H
+#define HAFT_GROUP_H
+
+#include <haft/job.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- Scopes ------------------------------------------------------------------------------------------------------- */
+
+/* What a scope does when a child fails: returns other than 0, panics, or could not be spawned. */
+typedef enum haft_on_error {
+    HAFT_ON_ERROR_ABORT = 0, /* aborts its siblings */
+    HAFT_ON_ERROR_WAIT,      /* lets them end by themselves */
+} haft_on_error;
+
+typedef struct haft_scope_options {
+    size_t size_;
+    const char *place_;
+    int *result;            /* at the end of the block: 0, or the first failure */
+    haft_on_error on_error; /* HAFT_ON_ERROR_ABORT */
+} haft_scope_options;
+
+/* Lives in the block that declares it. Its members are the library's. */
+typedef struct haft_scope {
+    void (*done_)(void);
+    haft_block block_;
+    int *result_;
+    const char *place_;
+    void *owner_;
+    void *panic_;
+    struct {
+        void *next_, *previous_;
+    } children_;
+    size_t running_;
+    uint32_t lock_;
+    int first_;
+    uint32_t flags_;
+    uint32_t waiting_;
+} haft_scope;
+
+/* HAFT_SCOPE(s, options...): a declaration. s is a haft_scope * until the end of the enclosing block, which waits, shielded,
+ * until every child has ended, by whatever way it is left. If the owner was aborted, is late or panics, the children are aborted
+ * first. A child's panic that nobody looked at, by .result or haft_scope_join, is raised again in the owner. */
+HAFT_API_ haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options);
+HAFT_API_ void haft_scope_end_(haft_scope *scope);
+#ifndef __cplusplus
+#define HAFT_SCOPE(...) HAFT_SCOPE_AT_(__VA_ARGS__, )
+#define HAFT_SCOPE_AT_(s, ...) HAFT_SCOPE__(s, HAFT_CAT_(haft_scope_, __COUNTER__), __VA_ARGS__)
+#define HAFT_SCOPE__(s, name, ...) HAFT_SCOPE_(s, name, __VA_ARGS__)
+#define HAFT_SCOPE_(s, name, ...)                                                                                      \
+    haft_scope name __attribute__((cleanup(haft_scope_end_))) = haft_scope_open_raw(                                   \
+        &name, &(haft_scope_options){ .size_ = sizeof(haft_scope_options), .place_ = HAFT_HERE_, __VA_ARGS__ });       \
+    haft_scope *const s __attribute__((unused)) = &name
+#endif
+
+/* haft_scope_spawn(s, body, &loan, options...)
+ *
+ * Starts a child that works on the loan itself, not on a copy: it may point into the stack of the block. .drop is not used. Children may spawn
+ * into s. 0, or the error that haft_spawn would carry, or HAFT_ECANCELED if the caller was aborted; an error counts as the
+ * scope's failure. May suspend: it lets children run when many are waiting. */
+HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size,
+                                   const haft_spawn_options *options);
+#ifndef __cplusplus
+#define haft_scope_spawn(s, ...) HAFT_CAT_(haft_scope_spawn_, HAFT_COUNT_(__VA_ARGS__))(s, __VA_ARGS__)
+#define haft_scope_spawn_1(s, body) haft_scope_spawn_at_(s, body, HAFT_NO_FRAME, )
+#define haft_scope_spawn_M(s, body, ...) haft_scope_spawn_at_(s, body, __VA_ARGS__, )
+#define haft_scope_spawn_at_(s, body, loan, ...)                                                                       \
+    haft_scope_spawn_raw((s), HAFT_BODY_(body), (loan), HAFT_BODY_FRAME_SIZE_(body, loan),                             \
+                         HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
+#endif
+
+/* Waits until every child so far has ended and returns 0 or the first failure; looks at a child's panic: it is not raised
+ * again. HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late, nothing has happened. HAFT_EDEADLK: called by a child of s. Suspends. */
+HAFT_API_ int haft_scope_join(haft_scope *s);
+
+/* Aborts every child that has not ended, now. Never suspends. */
+HAFT_API_ void haft_scope_abort(haft_scope *s);
+
+/* --- Sets --------------------------------------------------------------------------------------------------------- */
+
+typedef struct haft_set haft_set;
+
+typedef struct haft_set_options {
+    size_t size_;
+    const char *place_;
+    size_t limit; /* jobs that run at once; the rest is queued; 0: all run */
+    size_t queue; /* with a limit: how many may be queued before a spawn waits; 0: 1,024 */
+} haft_set_options;
+
+/* haft_set_new(options...): an empty set, or null when there is no memory. Ended by haft_set_drop. Never suspends. */
+HAFT_MUST_ HAFT_API_ haft_set *haft_set_new_raw(const haft_set_options *options);
+#ifndef __cplusplus
+#define haft_set_new(...)                                                                                              \
+    haft_set_new_raw(&(haft_set_options){ .size_ = sizeof(haft_set_options), .place_ = HAFT_HERE_, __VA_ARGS__ })
+#endif
+
+/* haft_set_spawn(set, body, &frame, options...)
+ *
+ * haft_spawn into the set, which owns the job. 0: the frame was copied. HAFT_ECANCELED, HAFT_ETIMEDOUT, or an error of
+ * haft_spawn's: the frame is still the caller's. Suspends while the set's queue is full, and may let jobs of the set run
+ * when many are waiting. */
+HAFT_API_ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t size, size_t alignment,
+                                 const haft_spawn_options *options);
+#ifndef __cplusplus
+#define haft_set_spawn(set, ...) HAFT_CAT_(haft_set_spawn_, HAFT_COUNT_(__VA_ARGS__))(set, __VA_ARGS__)
+#define haft_set_spawn_1(set, body) haft_set_spawn_at_(set, body, HAFT_NO_FRAME, )
+#define haft_set_spawn_M(set, body, ...) haft_set_spawn_at_(set, body, __VA_ARGS__, )
+#define haft_set_spawn_at_(set, body, frame, ...)                                                                      \
+    haft_set_spawn_raw((set), HAFT_BODY_(body), (frame), HAFT_BODY_FRAME_SIZE_(body, frame), HAFT_FRAME_ALIGN_(frame), \
+                       HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
+#endif
+
+/* Gives a job of any kind to the set, which owns it from then on; it does not count against the limit. h is null afterwards. HAFT_ESTALE, HAFT_EBUSY,
+ * HAFT_EINVAL (haft_self()), HAFT_EDEADLK (the job owns the set's caller: itself), HAFT_ENOMEM, or the error that h carries: h unchanged. Never
+ * suspends. */
+HAFT_API_ int haft_set_add(haft_set *set, haft_handle *h);
+
+/* haft_set_next(set, &frame, &code)
+ *
+ * Waits for the next job of the set to end, in the order in which they end, and takes it out: its frame is moved out, *code
+ * is what haft_join would have returned. For jobs without frames pass HAFT_NO_FRAME, which gives a frame to its .drop; code may be null.
+ * Returns 0; HAFT_EEMPTY if the set holds no job (it may be filled again); HAFT_ECANCELED, HAFT_ETIMEDOUT;
+ * HAFT_EINVAL: the next frame has another size, the job stays. Any number of callers. Suspends. */
+HAFT_API_ int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code);
+/* The same without waiting: HAFT_EAGAIN if no job has ended. */
+HAFT_API_ int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code);
+/* haft_set_next_outcome(set, &frame, &out): the same with the whole outcome, as haft_join_outcome. */
+HAFT_API_ int haft_set_next_outcome_raw(haft_set *set, void *frame, size_t size, haft_outcome *out);
+#ifndef __cplusplus
+#define haft_set_next(set, frame, code) haft_set_next_raw((set), (frame), HAFT_FRAME_SIZE_(frame), (code))
+#define haft_set_try_next(set, frame, code) haft_set_try_next_raw((set), (frame), HAFT_FRAME_SIZE_(frame), (code))
+#define haft_set_next_outcome(set, frame, out) haft_set_next_outcome_raw((set), (frame), HAFT_FRAME_SIZE_(frame), (out))
+#endif
+
+/* Aborts every job of the set; they are still to be taken out. Never suspends. */
+HAFT_API_ void haft_set_abort_all(haft_set *set);
+/* Lets every job of the set run on without an owner, queued ones included, and leaves the set empty. Never suspends. */
+HAFT_API_ void haft_set_detach_all(haft_set *set);
+/* Aborts every job of the set, waits for them, shielded, gives their frames to their .drop, and leaves the set empty. Suspends. */
+HAFT_API_ void haft_set_shutdown(haft_set *set);
+/* How many jobs the set holds: queued, running, or ended and not yet taken out. */
+HAFT_API_ size_t haft_set_len(haft_set *set);
+/* Shuts the set down and frees it; *set is null afterwards; nothing happens on null. Nobody else may be using it. Suspends. */
+HAFT_API_ void haft_set_drop(haft_set **set);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

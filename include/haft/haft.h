@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * haft: one owned handle for everything that runs. Include it before any header whose inline code reads errno. */
+#ifndef HAFT_HAFT_H
+#define HAFT_HAFT_H
+
+#include <haft/codes.h>
+#include <haft/frame.h>
+#include <haft/group.h>
+#include <haft/job.h>
+#include <haft/panic.h>
+#include <haft/runtime.h>
+#include <haft/time.h>
+
+#define HAFT_VERSION_MAJOR 0
+#define HAFT_VERSION_MINOR 1
+#define HAFT_VERSION_PATCH 0
+
+#endif

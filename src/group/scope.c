@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Scopes. The scope lies on its owner's stack and the children work on loans from it, so the end of the block waits for
+ * all of them, shielded, whatever happens.
+ *
+ * One lock guards the list of children, their number, the first failure and the first panic. A child's end is told by
+ * its finisher: under the lock the child leaves the list and what it came to is noted; releasing the lock is the last
+ * touch of the scope, after which the owner may return from the block. Therefore the finisher reads before whom to
+ * wake, and the owner believes only a count of zero that it read under the lock. */
+#include "group/group.h"
+
+enum {
+    SCOPE_WAITS_FOR_ALL = 1, /* HAFT_ON_ERROR_WAIT */
+    SCOPE_ABORTED = 2,       /* children that are spawned now are aborted at once */
+    SCOPE_LOOKED = 4,        /* somebody looks at failures: a panic need not be raised again */
+};
+
+_Static_assert(sizeof(haft__lock) == sizeof(uint32_t), "the public struct holds the lock as a plain word");
+
+static haft__lock *lock_of(haft_scope *s)
+{
+    return (haft__lock *)(void *)&s->lock_;
+}
+
+/* Marks and wakes in two passes, so that one fence does for all. The lock is held: children may not leave meanwhile, and
+ * nothing that is called here takes it. */
+static void abort_children(haft_scope *s)
+{
+    s->flags_ |= SCOPE_ABORTED;
+    haft__group_abort((haft__link *)(void *)&s->children_);
+}
+
+static void note_failure(haft_scope *s, int code)
+{
+    if (code == 0)
+        return;
+    if (s->first_ == 0)
+        s->first_ = code;
+    if ((s->flags_ & SCOPE_WAITS_FOR_ALL) == 0 && (s->flags_ & SCOPE_ABORTED) == 0)
+        abort_children(s);
+}
+
+static void child_ended(void *group, haft__job *job)
+{
+    haft_scope *s = group;
+    haft__panic *panic = NULL;
+    if (job->record.end == HAFT_PANICKED) {
+        panic = job->panic;
+        job->record.end = HAFT_RETURNED; /* the scope takes the panic */
+        job->record.code = HAFT_EPANIC;
+    }
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD) {
+        haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
+        job->record.root = NULL;
+    }
+    haft__lock_acquire(lock_of(s));
+    haft__list_remove(&job->link);
+    haft__lock_release(lock_of(s));
+    int code = haft__job_reap(job, NULL, 0, NULL); /* a loan: there is no frame to drop */
+
+    haft__panic *surplus = panic;
+    haft__lock_acquire(lock_of(s));
+    if (panic != NULL && s->panic_ == NULL) {
+        s->panic_ = panic;
+        surplus = NULL;
+    }
+    note_failure(s, code);
+    haft__record *owner = --s->running_ == 0 && s->waiting_ != 0 ? s->owner_ : NULL;
+    haft__lock_release(lock_of(s));
+    if (surplus != NULL)
+        haft__panic_free(surplus);
+    if (owner != NULL)
+        haft__wake(owner);
+}
+
+int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, const haft_spawn_options *options)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    int rc = haft__refusal_on_entry(here->root);
+    haft__job *job = NULL;
+    if (rc == 0) {
+        const haft__job_spec spec = { .body = body,
+                                      .frame = loan,
+                                      .size = size,
+                                      .options = options,
+                                      .kind = options->kind,
+                                      .lend = true,
+                                      .group = s };
+        rc = haft__job_make(&spec, &job);
+    }
+    haft__lock_acquire(lock_of(s));
+    if (rc != 0) {
+        note_failure(s, rc);
+        haft__lock_release(lock_of(s));
+        return rc;
+    }
+    s->running_++;
+    haft__list_append((haft__link *)(void *)&s->children_, &job->link);
+    if ((s->flags_ & SCOPE_ABORTED) != 0) /* it has not begun and never will; nobody waits in it */
+        haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
+    haft__lock_release(lock_of(s));
+    rc = haft__job_start(job);
+    if (rc != 0) {
+        haft__lock_acquire(lock_of(s));
+        haft__list_remove(&job->link);
+        s->running_--;
+        note_failure(s, rc);
+        haft__lock_release(lock_of(s));
+        haft__job_unmake(job);
+        return rc;
+    }
+    haft__group_give_way();
+    return 0;
+}
+
+void haft_scope_abort(haft_scope *s)
+{
+    haft__here_always();
+    haft__lock_acquire(lock_of(s));
+    abort_children(s);
+    haft__lock_release(lock_of(s));
+}
+
+/* Waits until no child is left. The lock is held on entry and on return. */
+static int wait_for_children(haft_scope *s, haft__root *me)
+{
+    while (s->running_ != 0) {
+        int rc = haft__refusal(me);
+        if (rc != 0)
+            return rc;
+        s->waiting_ = 1;
+        haft__park_unlocking(lock_of(s));
+        haft__lock_acquire(lock_of(s));
+        s->waiting_ = 0;
+    }
+    return 0;
+}
+
+int haft_scope_join(haft_scope *s)
+{
+    haft__root *me = haft__here_always()->root;
+    if (me->record != s->owner_)
+        return HAFT_EDEADLK; /* the owner waits for a child, so a child that waits for the scope waits for itself */
+    int rc = haft__refusal_on_entry(me);
+    if (rc != 0)
+        return rc;
+    haft__lock_acquire(lock_of(s));
+    rc = wait_for_children(s, me);
+    int first = s->first_;
+    haft__panic *panic = NULL;
+    if (rc == 0) {
+        panic = s->panic_;
+        s->panic_ = NULL;
+    }
+    haft__lock_release(lock_of(s));
+    if (panic != NULL)
+        haft__panic_free(panic);
+    return rc != 0 ? haft__tell(me, rc) : first;
+}
+
+static void end_scope(haft_block *block)
+{
+    haft_scope *s = HAFT__CONTAINER(block, haft_scope, block_);
+    haft__root *me = haft__here_always()->root;
+    haft__lock_acquire(lock_of(s));
+    /* Abort and deadline end the children, not the wait; the owner itself is told where it waits next. */
+    if (me->panicking != NULL || wait_for_children(s, me) != 0)
+        abort_children(s);
+    haft__shield shield = haft__shield_raise(me);
+    wait_for_children(s, me);
+    haft__shield_lower(me, shield);
+    haft__panic *panic = s->panic_;
+    s->panic_ = NULL;
+    haft__lock_release(lock_of(s));
+    if (s->result_ != NULL)
+        *s->result_ = s->first_;
+    if (panic == NULL)
+        return;
+    if (s->result_ != NULL || (s->flags_ & SCOPE_LOOKED) != 0 || me->panicking != NULL)
+        haft__panic_free(panic);
+    else
+        haft__panic_raise(me, panic);
+}
+
+void haft_scope_end_(haft_scope *s)
+{
+    haft_block_end_(&s->block_);
+}
+
+haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options)
+{
+    haft__root *root = haft__here_always()->root;
+    haft_scope s = { .done_ = (void (*)(void))child_ended,
+                     .block_ = { .next_ = root->blocks, .end_ = end_scope },
+                     .result_ = options->result,
+                     .place_ = options->place_,
+                     .owner_ = root->record,
+                     .flags_ = options->on_error == HAFT_ON_ERROR_WAIT ? SCOPE_WAITS_FOR_ALL : 0 };
+    s.children_.next_ = s.children_.previous_ = &self->children_;
+    root->blocks = &self->block_;
+    return s;
+}

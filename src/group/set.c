@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sets. A set owns its jobs: each is in the list of members, and besides either queued (made, not started, because the
+ * limit is reached), running, or in the list of the ended, in the order in which they ended.
+ *
+ * One lock guards it all. Waiters (for the next end; for room in the queue) stand in lists as nodes on their own stacks. Whoever
+ * makes something true takes the first waiter out of the list, marks it and wakes it after releasing the lock; the waiter
+ * looks again. A marked waiter that leaves for another reason and leaves something behind passes the mark on.
+ *
+ * Starting queued jobs is done by one thread at a time (`is_starting`), in a loop, because a start that fails ends the job
+ * and so comes back here. The set may be freed only when nobody is starting. */
+#include <string.h>
+
+#include "group/group.h"
+
+#define DEFAULT_QUEUE 1024
+
+struct haft_set {
+    haft__group_done *done; /* first */
+    haft__lock lock;
+    bool is_starting;
+    size_t limit; /* SIZE_MAX: none */
+    size_t queue;
+    size_t running; /* that count against the limit */
+    size_t queued;
+    size_t members_count;
+    haft__link members;
+    haft__record *queued_first, *queued_last;
+    haft__record *ended_first, *ended_last;
+    haft__link takers;   /* wait for an end */
+    haft__link spawners; /* wait for room */
+};
+
+enum { COUNTED = 8 }; /* record flag: counts against the limit of its set */
+
+typedef struct waiter {
+    haft__link link;
+    haft__record *record;
+    bool is_marked;
+} waiter;
+
+static void list_push(haft__record **first, haft__record **last, haft__record *record)
+{
+    record->next = NULL;
+    if (*last != NULL)
+        (*last)->next = record;
+    else
+        *first = record;
+    *last = record;
+}
+
+static haft__record *list_pop(haft__record **first, haft__record **last)
+{
+    haft__record *record = *first;
+    if (record != NULL) {
+        *first = record->next;
+        if (*first == NULL)
+            *last = NULL;
+    }
+    return record;
+}
+
+/* Marks the first waiter and returns whom to wake, or null. The lock is held. */
+static haft__record *mark_one(haft__link *waiters)
+{
+    haft__link *link = haft__list_take(waiters);
+    if (link == NULL)
+        return NULL;
+    waiter *w = HAFT__CONTAINER(link, waiter, link);
+    haft__record *record = w->record; /* the node is its owner's again once it is marked and the lock released */
+    w->is_marked = true;
+    return record;
+}
+
+static void wake_if(haft__record *record)
+{
+    if (record != NULL)
+        haft__wake(record);
+}
+
+/* Waits in that list for a mark. 0, or the refusal, in which case the node is in no list. The lock is held on entry and on
+ * return. */
+static int wait_in(haft_set *set, haft__link *waiters, haft__root *me)
+{
+    int rc = haft__refusal(me);
+    if (rc != 0)
+        return rc;
+    waiter self = { .record = me->record };
+    haft__list_append(waiters, &self.link);
+    haft__park_unlocking(&set->lock);
+    haft__lock_acquire(&set->lock);
+    haft__list_remove(&self.link); /* unless marked, which took it out */
+    return 0;
+}
+
+static bool has_room(const haft_set *set)
+{
+    return set->running < set->limit || set->queued < set->queue;
+}
+
+/* Starts what is queued while the limit allows. The lock is held on entry and on return. */
+static void start_queued(haft_set *set)
+{
+    if (set->is_starting)
+        return;
+    set->is_starting = true;
+    while (set->running < set->limit && set->queued_first != NULL) {
+        haft__record *record = list_pop(&set->queued_first, &set->queued_last);
+        set->queued--;
+        set->running++;
+        haft__record *spawner = mark_one(&set->spawners);
+        haft__lock_release(&set->lock);
+        wake_if(spawner);
+        int rc = haft__job_start(haft__job_of(record));
+        if (rc != 0)
+            haft__job_refuse(record, rc);
+        haft__lock_acquire(&set->lock);
+    }
+    set->is_starting = false;
+}
+
+static void member_ended(void *group, haft__job *job)
+{
+    haft_set *set = group;
+    haft__lock_acquire(&set->lock);
+    list_push(&set->ended_first, &set->ended_last, &job->record);
+    haft__record *taker = mark_one(&set->takers), *spawner = NULL;
+    if ((job->record.flags & COUNTED) != 0) {
+        set->running--;
+        start_queued(set);
+        if (has_room(set))
+            spawner = mark_one(&set->spawners);
+    }
+    haft__lock_release(&set->lock);
+    wake_if(taker);
+    wake_if(spawner);
+}
+
+haft_set *haft_set_new_raw(const haft_set_options *options)
+{
+    haft_set *set = haft__os->allocate(sizeof *set, _Alignof(haft_set));
+    if (set == NULL)
+        return NULL;
+    memset(set, 0, sizeof *set);
+    set->done = member_ended;
+    set->limit = options->limit != 0 ? options->limit : SIZE_MAX;
+    set->queue = options->queue != 0 ? options->queue : DEFAULT_QUEUE;
+    haft__list_init(&set->members);
+    haft__list_init(&set->takers);
+    haft__list_init(&set->spawners);
+    return set;
+}
+
+static void add_member(haft_set *set, haft__job *job)
+{
+    haft__list_append(&set->members, &job->link);
+    set->members_count++;
+}
+
+static void remove_member(haft_set *set, haft__job *job)
+{
+    haft__list_remove(&job->link);
+    set->members_count--;
+}
+
+/* A new member gets its place: it runs, or is queued. Waits for room. The lock is held on entry and on return. */
+static int admit(haft_set *set, haft__job *job, haft__root *me, bool *runs)
+{
+    while (!has_room(set)) {
+        int rc = wait_in(set, &set->spawners, me);
+        if (rc != 0)
+            return rc;
+    }
+    add_member(set, job);
+    *runs = set->running < set->limit && set->queued_first == NULL;
+    if (*runs) {
+        set->running++;
+    } else {
+        list_push(&set->queued_first, &set->queued_last, &job->record);
+        set->queued++;
+    }
+    return 0;
+}
+
+int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t size, size_t alignment,
+                       const haft_spawn_options *options)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    haft__root *me = here->root;
+    int rc = haft__refusal_on_entry(me);
+    if (rc != 0)
+        return rc;
+    const haft__job_spec spec = { .body = body,
+                                  .frame = frame,
+                                  .size = size,
+                                  .alignment = alignment,
+                                  .options = options,
+                                  .kind = options->kind,
+                                  .group = set };
+    haft__job *job = NULL;
+    rc = haft__job_make(&spec, &job);
+    if (rc != 0)
+        return rc;
+    job->record.flags |= COUNTED;
+    bool runs = false;
+    haft__lock_acquire(&set->lock);
+    rc = admit(set, job, me, &runs);
+    haft__record *other = rc != 0 && has_room(set) ? mark_one(&set->spawners) : NULL;
+    haft__lock_release(&set->lock);
+    wake_if(other);
+    if (rc == 0 && runs)
+        rc = haft__job_start(job);
+    else if (rc == 0)
+        return 0;
+    if (rc == 0) {
+        haft__group_give_way();
+        return 0;
+    }
+    if (runs) {
+        haft__lock_acquire(&set->lock);
+        remove_member(set, job);
+        set->running--;
+        start_queued(set);
+        haft__lock_release(&set->lock);
+    }
+    haft__job_unmake(job);
+    return haft__tell(here->root, rc);
+}
+
+int haft_set_add(haft_set *set, haft_handle *h)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    haft__job *job = NULL;
+    bool was_done;
+    int rc = haft__job_claim(h, here->root, &job, &was_done);
+    if (rc == HAFT_EDEADLK && haft__is_self_handle(h))
+        rc = HAFT_EINVAL; /* nothing waits here, there is only nothing to give away */
+    if (rc != 0)
+        return rc;
+    job->group = set;
+    haft__lock_acquire(&set->lock);
+    add_member(set, job);
+    haft__lock_release(&set->lock);
+    *h = HAFT_NULL_HANDLE;
+    uint64_t state = haft__load_acquire(&job->record.state);
+    do {
+        if ((state & HAFT__DONE) != 0) {
+            member_ended(set, job);
+            return 0;
+        }
+    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, (state & ~HAFT__JOINER_MASK) | HAFT__GROUP));
+    return 0;
+}
+
+/* Takes the first ended job out. 0, HAFT_EEMPTY, HAFT_EAGAIN, HAFT_EINVAL. The lock is held. */
+static int take_ended(haft_set *set, const void *frame, size_t size, haft__job **out)
+{
+    if (set->ended_first == NULL)
+        return set->members_count == 0 ? HAFT_EEMPTY : HAFT_EAGAIN;
+    haft__job *job = haft__job_of(set->ended_first);
+    if (!haft__job_fits(job, frame, size))
+        return HAFT_EINVAL;
+    list_pop(&set->ended_first, &set->ended_last);
+    remove_member(set, job);
+    *out = job;
+    return 0;
+}
+
+static int next(haft_set *set, void *frame, size_t size, bool waits, haft__job **out)
+{
+    haft__root *me = haft__here_always()->root;
+    int rc = waits ? haft__refusal_on_entry(me) : 0;
+    if (rc != 0)
+        return rc;
+    haft__lock_acquire(&set->lock);
+    while ((rc = take_ended(set, frame, size, out)) == HAFT_EAGAIN && waits) {
+        rc = wait_in(set, &set->takers, me);
+        if (rc != 0)
+            break;
+    }
+    /* What is left is for the next one who waits; nobody may sleep beside it, or beside an empty set. */
+    haft__record *other = set->ended_first != NULL || set->members_count == 0 ? mark_one(&set->takers) : NULL;
+    haft__lock_release(&set->lock);
+    wake_if(other);
+    return haft__tell(me, rc);
+}
+
+int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code)
+{
+    haft__job *job = NULL;
+    int rc = next(set, frame, size, true, &job);
+    if (rc != 0)
+        return rc;
+    int result = haft__job_reap(job, frame, size, NULL);
+    if (code != NULL)
+        *code = result;
+    return 0;
+}
+
+int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code)
+{
+    haft__job *job = NULL;
+    int rc = next(set, frame, size, false, &job);
+    if (rc != 0)
+        return rc;
+    int result = haft__job_reap(job, frame, size, NULL);
+    if (code != NULL)
+        *code = result;
+    return 0;
+}
+
+int haft_set_next_outcome_raw(haft_set *set, void *frame, size_t size, haft_outcome *out)
+{
+    haft__job *job = NULL;
+    int rc = next(set, frame, size, true, &job);
+    if (rc == 0)
+        haft__job_reap(job, frame, size, out);
+    return rc;
+}
+
+/* Ends what is queued without starting it. */
+static void refuse_queued(haft_set *set)
+{
+    for (;;) {
+        haft__lock_acquire(&set->lock);
+        haft__record *record = list_pop(&set->queued_first, &set->queued_last);
+        if (record != NULL) {
+            set->queued--;
+            record->flags &= (uint8_t)~COUNTED;
+        }
+        haft__lock_release(&set->lock);
+        if (record == NULL)
+            return;
+        haft__job_refuse(record, 0);
+    }
+}
+
+void haft_set_abort_all(haft_set *set)
+{
+    haft__here_always();
+    haft__lock_acquire(&set->lock);
+    haft__group_abort(&set->members);
+    haft__lock_release(&set->lock);
+    refuse_queued(set);
+}
+
+/* Takes and drops every ended job. */
+static void drop_ended(haft_set *set)
+{
+    haft__job *job = NULL;
+    while (next(set, NULL, 0, false, &job) == 0)
+        haft__job_reap(job, NULL, 0, NULL);
+}
+
+void haft_set_shutdown(haft_set *set)
+{
+    haft__root *me = haft__here_always()->root;
+    haft_set_abort_all(set);
+    haft__shield shield = haft__shield_raise(me);
+    haft__job *job = NULL;
+    while (next(set, NULL, 0, true, &job) == 0)
+        haft__job_reap(job, NULL, 0, NULL);
+    haft__shield_lower(me, shield);
+}
+
+/* Lets a member go. False: it is about to arrive among the ended. The lock is held. */
+static bool detach_member(haft_set *set, haft__job *job)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    do {
+        if ((state & HAFT__DONE) != 0)
+            return false;
+    } while (!haft__cas_weak_acq_rel(&job->record.state, &state,
+                                     (state & ~(uint64_t)(HAFT__GROUP | HAFT__CLAIMED)) | HAFT__DETACHED));
+    if ((job->record.flags & COUNTED) != 0)
+        set->running--;
+    return true;
+}
+
+void haft_set_detach_all(haft_set *set)
+{
+    haft__here_always();
+    haft__lock_acquire(&set->lock);
+    while (set->members_count != 0) {
+        /* What is queued starts now, beyond any limit: nobody is left to start it later. */
+        haft__record *queued = list_pop(&set->queued_first, &set->queued_last);
+        if (queued != NULL) {
+            set->queued--;
+            set->running++;
+            remove_member(set, haft__job_of(queued));
+            detach_member(set, haft__job_of(queued));
+            haft__lock_release(&set->lock);
+            int rc = haft__job_start(haft__job_of(queued));
+            if (rc != 0)
+                haft__job_refuse(queued, rc);
+            haft__lock_acquire(&set->lock);
+            continue;
+        }
+        for (haft__link *at = set->members.next, *after; at != &set->members; at = after) {
+            after = at->next;
+            haft__job *job = HAFT__CONTAINER(at, haft__job, link);
+            /* Out of the list first: a detached job may be recycled at once. */
+            remove_member(set, job);
+            if (!detach_member(set, job)) {
+                haft__list_append(after, &job->link); /* back to its place */
+                set->members_count++;
+            }
+        }
+        haft__lock_release(&set->lock);
+        drop_ended(set);
+        haft__os->yield(); /* those that have ended are on their way into the list */
+        haft__lock_acquire(&set->lock);
+    }
+    haft__lock_release(&set->lock);
+}
+
+size_t haft_set_len(haft_set *set)
+{
+    haft__lock_acquire(&set->lock);
+    size_t n = set->members_count;
+    haft__lock_release(&set->lock);
+    return n;
+}
+
+void haft_set_drop(haft_set **set)
+{
+    if (set == NULL || *set == NULL)
+        return;
+    haft_set_shutdown(*set);
+    /* Whoever told of the last end may still be starting or about to release the lock. */
+    for (;;) {
+        haft__lock_acquire(&(*set)->lock);
+        bool is_starting = (*set)->is_starting;
+        haft__lock_release(&(*set)->lock);
+        if (!is_starting)
+            break;
+        haft__os->yield();
+    }
+    haft__os->release(*set);
+    *set = NULL;
+}

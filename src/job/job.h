@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptors: what a queued or finished job is made of, two cache lines, and the steps of a job's life.
+ *
+ *     made ──> queued ──> runs ──> ends: DONE shows ──> its owner takes frame and outcome ──> recycled
+ *
+ * The owner is one of: the holder of the handle, who claims by one exchange of the state word; a group (set or scope),
+ * for which GROUP is set and `group` points to an object that begins with the function to be told; nobody, for which
+ * DETACHED is set and the job recycles itself.
+ *
+ * The end, in haft__job_end, is one compare-exchange of the state word, which either shows DONE or, for a detached job,
+ * is not needed. What it saw in the word at that moment, and only that, tells whom to wake: the joiner's number is in it.
+ * From then on the finisher touches nothing of the descriptor. A joiner that gives up takes its claim back by
+ * compare-exchange, which fails once DONE shows; then the job was joined after all.
+ *
+ * haft_wait callers stand in a hash table of lists (job/watch.c); WATCHED makes the finisher show DONE under the lock of
+ * the right list and wake them. */
+#ifndef HAFT_JOB_JOB_H
+#define HAFT_JOB_JOB_H
+
+#include "base/list.h"
+#include "haft/group.h"
+#include "haft/job.h"
+#include "haft/runtime.h"
+#include "haft/time.h"
+#include "sched/sched.h"
+
+#define HAFT__INLINE_FRAME 24
+#define HAFT__FRAME_ALIGNMENT 64 /* at most */
+
+struct haft__job;
+
+/* What a group begins with: told, by the finisher, that a job of the group has ended. From then on the job is the group's. */
+typedef void haft__group_done(void *group, struct haft__job *job);
+
+/* A panic on its way from where it was raised to whoever takes it. */
+typedef struct haft__panic {
+    haft_panic_info info;
+} haft__panic;
+
+typedef struct haft__job {
+    haft__record record;
+    union {
+        haft_fn *body;      /* until the end */
+        haft__panic *panic; /* of a job that panicked, from its end on */
+    };
+    void *group; /* with HAFT__GROUP; points to a haft__group_done * */
+    /* The inline frame, at an address aligned to 64; or the address of the frame (HAFT__HEAP_FRAME, HAFT__LOAN). */
+    _Alignas(HAFT__CACHE_LINE) union {
+        unsigned char bytes[HAFT__INLINE_FRAME];
+        void *address;
+    } frame;
+    char *name; /* or null; ours */
+    haft_drop_fn *drop;
+    const char *place; /* "file.c:12" */
+    haft__link link;   /* in its group */
+} haft__job;
+
+_Static_assert(sizeof(haft__job) == HAFT__DESCRIPTOR_SIZE, "two cache lines");
+_Static_assert(offsetof(haft__job, record) == 0, "a job is its record");
+_Static_assert(offsetof(haft__job, frame) == HAFT__CACHE_LINE, "frames may be aligned to a cache line");
+
+struct haft_runtime {
+    haft__sched sched;         /* first: a record's home is its runtime */
+    struct haft_runtime *next; /* in the list of spare control blocks, which are never freed */
+    haft_runtime_options options;
+    unsigned first_thread; /* 1 if worker 0 is the thread that called haft_run */
+
+    /* Jobs made and ended outside of workers; those of workers are in the workers. */
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(uint64_t) spawned;
+    haft__atomic(uint64_t) finished;
+    haft__atomic(uint32_t) closing; /* no more spawns; every end wakes the closer */
+    haft__atomic(haft__record *) closer;
+
+    struct haft__pool *pool; /* made at the first blocking call */
+    haft__lock pool_lock;
+};
+
+static inline haft__job *haft__job_of(haft__record *record)
+{
+    return (haft__job *)(void *)record;
+}
+
+static inline haft_runtime *haft__job_runtime(haft__job *job)
+{
+    return (haft_runtime *)(void *)haft__load_relaxed(&job->record.home);
+}
+
+static inline void *haft__job_frame(haft__job *job)
+{
+    return (job->record.flags & (HAFT__HEAP_FRAME | HAFT__LOAN)) != 0 ? job->frame.address : (void *)job->frame.bytes;
+}
+
+/* The job that runs here, or null. */
+static inline haft__job *haft__job_here(const haft__root *root)
+{
+    haft__record *record = root->record;
+    return record != NULL && haft__load_relaxed(&record->kind) != HAFT__KIND_PLAIN ? haft__job_of(record) : NULL;
+}
+
+/* --- Making and unmaking (job/make.c) --- */
+
+typedef struct haft__job_spec {
+    haft_fn *body;
+    const void *frame;
+    size_t size;
+    size_t alignment;
+    const haft_spawn_options *options;
+    haft_kind kind;
+    bool lend;   /* the frame is not copied */
+    void *group; /* or null */
+} haft__job_spec;
+
+/* Makes a job on the runtime that the options and the caller decide, counted there, and not yet queued. A negative code and
+ * nothing made otherwise. */
+int haft__job_make(const haft__job_spec *spec, haft__job **out);
+/* Hands it to whatever runs its kind. On error it is still the caller's, to be unmade or refused. */
+int haft__job_start(haft__job *job);
+/* Frees everything that a job which never started, or whose frame and panic were taken, still owns, and its slot. */
+void haft__job_recycle(haft__job *job);
+/* The same for one that was counted but will never end: it is uncounted. */
+void haft__job_unmake(haft__job *job);
+/* Gives the frame to .drop if there is one. */
+void haft__job_drop_frame(haft__job *job);
+
+/* --- Running and ending (job/run.c) --- */
+
+/* Runs the body of a job that its record's root is bound to, behind a wall, and ends it. */
+void haft__job_run(haft__record *record);
+/* The same without the last step: leaves end, code and panic in the job. */
+void haft__job_run_body(haft__job *job, haft__root *root);
+/* Ends a job that never ran. */
+void haft__job_refuse(haft__record *record, int code);
+/* The end; see the top of this file. */
+void haft__job_end(haft__job *job);
+/* Calls a body as what it is: with the frame, or without. */
+int haft__call_body(haft_fn *body, void *frame, size_t size);
+
+/* --- Owning (job/join.c) --- */
+
+/* Takes what a job that is DONE and owned by the caller left: moves its frame out, or drops it; fills *out, if not null,
+ * which then owns the panic; recycles it. Returns what haft_join returns. */
+int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out);
+/* True if a frame of that size can be moved out of the job. */
+static inline bool haft__job_fits(const haft__job *job, const void *frame, size_t size)
+{
+    return frame == NULL || size == 0 || size == job->record.frame_size;
+}
+/* Claims the job behind a handle for good, ended or not. 0, HAFT_ESTALE, HAFT_EBUSY, HAFT_EINVAL, the error that h carries. *was_done
+ * tells whether it had ended. */
+int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool *was_done);
+/* Gives a claim back, whether the job has ended or not. */
+void haft__job_unclaim(haft__job *job);
+/* The job behind a handle that is not null and carries no error. */
+haft__job *haft__job_of_handle(const haft_handle *h);
+/* True for a handle that came from haft_self(). */
+bool haft__is_self_handle(const haft_handle *h);
+/* What haft_join returns for a job that has ended. */
+int haft__job_code(const haft__job *job);
+/* Requests the abort of one generation of a slot. False: stale. In two steps, so that many need one fence: mark, fence, wake. */
+bool haft__job_mark_aborted(haft__record *record, uint64_t generation);
+void haft__job_abort(haft__job *job);
+
+/* --- Watching (job/watch.c) --- */
+int haft__watch(haft__job *job, uint64_t generation, haft__root *me);
+/* Shows `next` in the state word in the place of `seen`, which has WATCHED, and wakes the watchers. False: the word had changed. */
+bool haft__watched_end(haft__job *job, uint64_t *seen, uint64_t next);
+
+/* --- Threads and the pool (job/thread.c, job/pool.c) --- */
+int haft__thread_job_start(haft__job *job);
+/* What the record's root holds once a HAFT_THREAD has ended: its OS thread, to be joined by whoever reaps. */
+static inline haft__root *haft__native_as_root(haft__os_thread thread)
+{
+    return (haft__root *)thread.native;
+}
+void haft__thread_job_reap(haft__job *job);
+int haft__pool_submit(haft__job *job);
+/* Takes a call that has not begun out of the queue; it is the caller's to unmake. */
+bool haft__pool_withdraw(haft__job *job);
+/* Tells the pool's idle threads to end and joins them. No blocking job is left. */
+void haft__pool_stop(haft_runtime *runtime);
+
+/* --- Panics (job/panic.c) --- */
+
+/* A wall, and the blocks that are open outside of it. */
+typedef struct haft__catch {
+    haft__wall wall;
+    struct haft__catch *outer;
+    haft_block *blocks;
+    haft__panic *outer_panicking;
+    haft__panic *caught;
+} haft__catch;
+
+/* Calls what(argument) behind a wall. Null, or the panic that ended it, which is the caller's. */
+haft__panic *haft__catch_call(haft__root *root, void (*what)(void *), void *argument);
+/* Raises a panic that was already reported. */
+_Noreturn void haft__panic_raise(haft__root *root, haft__panic *panic);
+/* Makes and reports a panic of the job that runs here, without raising it. */
+haft__panic *haft__panic_new(const char *file, int line, const char *message);
+void haft__panic_free(haft__panic *panic);
+/* A short name for reports: the job's own, or "task 17". */
+void haft__job_describe(const haft__job *job, char *text, size_t size);
+/* Installs the report of stack overflows, once. */
+void haft__overflow_setup(void);
+
+/* --- Runtimes (job/runtime.c) --- */
+
+/* The runtime for a job spawned here without .runtime; starts the default one. Null: *rc tells. */
+haft_runtime *haft__runtime_here(haft__thread *here, int *rc);
+/* Runtimes that have begun and not ended. */
+unsigned haft__runtimes_live(void);
+/* Counts a new job; HAFT_ESHUTDOWN if the runtime accepts none. */
+int haft__runtime_enter(haft_runtime *runtime);
+/* Counts an ended one, and tells a closer. */
+void haft__runtime_leave(haft_runtime *runtime);
+
+#endif

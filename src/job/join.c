@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Handles: claiming, joining, waiting, aborting. The protocol stands in job.h. */
+#include "job/job.h"
+
+#include <string.h>
+
+#include "base/copy.h"
+
+/* A handle from haft_self() names a job and owns nothing: the lowest bit of the address marks it. */
+#define SELF_BIT ((uintptr_t)1)
+
+static haft__job *job_of_slot(const void *slot_address)
+{
+    return (haft__job *)((uintptr_t)slot_address & ~SELF_BIT);
+}
+
+static bool is_self(const void *slot_address)
+{
+    return ((uintptr_t)slot_address & SELF_BIT) != 0;
+}
+
+static bool is_generation(uint64_t state, uint64_t id)
+{
+    return haft__generation(state) == id;
+}
+
+static void outcome_of(haft__job *job, haft_outcome *out)
+{
+    memset(out, 0, sizeof *out);
+    out->end = (haft_end)job->record.end;
+    out->code = job->record.code;
+    if (job->record.end == HAFT_PANICKED) {
+        out->panic = job->panic->info;
+        job->panic->info.payload = NULL;
+    }
+}
+
+int haft__job_code(const haft__job *job)
+{
+    switch (job->record.end) {
+    case HAFT_PANICKED:
+        return HAFT_EPANIC;
+    case HAFT_ABORTED:
+        return HAFT_EABORTED;
+    case HAFT_NOT_STARTED:
+        /* Refused for want of memory, or aborted. */
+        return job->record.code != 0 ? job->record.code : HAFT_EABORTED;
+    default:
+        return job->record.code;
+    }
+}
+
+int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out)
+{
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD)
+        haft__thread_job_reap(job);
+    int rc = haft__job_code(job);
+    if (out != NULL)
+        outcome_of(job, out);
+    if (frame != NULL && size != 0)
+        haft__copy(frame, haft__job_frame(job), size);
+    else
+        haft__job_drop_frame(job);
+    if (job->record.end == HAFT_PANICKED)
+        haft__panic_free(job->panic);
+    haft__job_recycle(job);
+    return rc;
+}
+
+/* Why this handle cannot be used at all, or 0. */
+static int check_handle(const haft_handle *h, const haft__root *me)
+{
+    if (h->slot_ == NULL)
+        return h->id_ == 0 ? HAFT_ESTALE : (int)(int64_t)h->id_;
+    haft__job *job = job_of_slot(h->slot_);
+    if (&job->record == me->record && is_generation(haft__load_relaxed(&job->record.state), h->id_))
+        return HAFT_EDEADLK;
+    return is_self(h->slot_) ? HAFT_EINVAL : 0;
+}
+
+/* Why a state does not let itself be claimed, or 0. */
+static int check_state(uint64_t state, uint64_t id)
+{
+    if (!is_generation(state, id) || (state & HAFT__DETACHED) != 0)
+        return HAFT_ESTALE;
+    if ((state & HAFT__CLAIMED) == 0)
+        return 0;
+    /* A set or scope owns its jobs for good; haft_join_all only for as long as it waits, and has a joiner. */
+    return (state & HAFT__GROUP) != 0 && haft__joiner(state) == 0 ? HAFT_ESTALE : HAFT_EBUSY;
+}
+
+/* Claims, or tells why not. *seen is the state with the claim in it. */
+static int claim(haft__job *job, uint64_t id, const haft__root *me, uint64_t *seen)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    for (;;) {
+        int rc = check_state(state, id);
+        if (rc != 0)
+            return rc;
+        uint64_t next = (state & ~HAFT__JOINER_MASK) | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED;
+        if (haft__cas_weak_acq_rel(&job->record.state, &state, next)) {
+            *seen = next;
+            return 0;
+        }
+    }
+}
+
+/* Takes the claim back. False: the job has ended meanwhile and is the caller's to reap. */
+static bool unclaim(haft__job *job)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    do {
+        if ((state & HAFT__DONE) != 0)
+            return false;
+    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(HAFT__JOINER_MASK | HAFT__CLAIMED)));
+    return true;
+}
+
+void haft__job_unclaim(haft__job *job)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    while (
+        !haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(HAFT__JOINER_MASK | HAFT__CLAIMED | HAFT__GROUP)))
+        ;
+}
+
+bool haft__is_self_handle(const haft_handle *h)
+{
+    return is_self(h->slot_);
+}
+
+haft__job *haft__job_of_handle(const haft_handle *h)
+{
+    return job_of_slot(h->slot_);
+}
+
+int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool *was_done)
+{
+    int rc = check_handle(h, me);
+    if (rc != 0)
+        return rc;
+    haft__job *job = job_of_slot(h->slot_);
+    uint64_t state;
+    rc = claim(job, h->id_, me, &state);
+    if (rc != 0)
+        return rc;
+    *out = job;
+    *was_done = (state & HAFT__DONE) != 0;
+    return 0;
+}
+
+/* Waits for a claimed job. 0, or the refusal, after which the claim is given back. */
+static int wait_claimed(haft__job *job, haft__root *me)
+{
+    while ((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0) {
+        int rc = haft__refusal(me);
+        if (rc != 0)
+            return unclaim(job) ? haft__tell(me, rc) : 0;
+        haft__park();
+    }
+    return 0;
+}
+
+/* The one way to join. With try, HAFT_EAGAIN instead of waiting. *own is true if the code is the caller's own. */
+static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, bool try, bool *own)
+{
+    *own = true;
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    haft__root *me = here->root;
+    int rc = check_handle(h, me);
+    if (rc != 0) {
+        if (h->slot_ == NULL && h->id_ != 0)
+            *h = HAFT_NULL_HANDLE; /* the failed spawn's error is delivered */
+        return rc;
+    }
+    haft__job *job = job_of_slot(h->slot_);
+    uint64_t state = haft__load_acquire(&job->record.state);
+    rc = check_state(state, h->id_);
+    if (rc != 0)
+        return rc;
+    if (try && (state & HAFT__DONE) == 0)
+        return HAFT_EAGAIN;
+    if (!try && (rc = haft__refusal_on_entry(me)) != 0)
+        return rc;
+    rc = claim(job, h->id_, me, &state);
+    if (rc != 0)
+        return rc;
+    if (!haft__job_fits(job, frame, size)) {
+        haft__job_unclaim(job);
+        return HAFT_EINVAL;
+    }
+    if ((state & HAFT__DONE) == 0) {
+        rc = wait_claimed(job, me);
+        if (rc != 0)
+            return rc;
+    }
+    *own = false;
+    rc = haft__job_reap(job, frame, size, out);
+    *h = HAFT_NULL_HANDLE;
+    return rc;
+}
+
+int haft_join_raw(haft_handle *h, void *frame, size_t size)
+{
+    bool own;
+    return join(h, frame, size, NULL, false, &own);
+}
+
+int haft_try_join_raw(haft_handle *h, void *frame, size_t size)
+{
+    bool own;
+    return join(h, frame, size, NULL, true, &own);
+}
+
+int haft_join_outcome_raw(haft_handle *h, void *frame, size_t size, haft_outcome *out)
+{
+    bool own;
+    int rc = join(h, frame, size, out, false, &own);
+    return own ? rc : 0;
+}
+
+int haft_detach(haft_handle *h)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    int rc = check_handle(h, here->root);
+    if (rc == HAFT_EDEADLK)
+        rc = is_self(h->slot_) ? HAFT_EINVAL : 0; /* a job may let go of itself */
+    if (rc != 0) {
+        if (h->slot_ == NULL && h->id_ != 0)
+            *h = HAFT_NULL_HANDLE;
+        return rc;
+    }
+    haft__job *job = job_of_slot(h->slot_);
+    uint64_t state = haft__load_acquire(&job->record.state);
+    for (;;) {
+        rc = check_state(state, h->id_);
+        if (rc != 0)
+            return rc;
+        uint64_t flag = (state & HAFT__DONE) != 0 ? HAFT__CLAIMED : HAFT__DETACHED;
+        if (haft__cas_weak_acq_rel(&job->record.state, &state, state | flag))
+            break;
+    }
+    if ((state & HAFT__DONE) != 0)
+        haft__job_reap(job, NULL, 0, NULL);
+    *h = HAFT_NULL_HANDLE;
+    return 0;
+}
+
+void haft_drop(haft_handle *h)
+{
+    if (h == NULL || h->slot_ == NULL) {
+        if (h != NULL)
+            *h = HAFT_NULL_HANDLE;
+        return;
+    }
+    if (is_self(h->slot_))
+        return;
+    haft__root *me = haft__here_always()->root;
+    haft_abort(*h);
+    haft__shield shield = haft__shield_raise(me);
+    haft_join_raw(h, NULL, 0);
+    haft__shield_lower(me, shield);
+}
+
+int haft_wait(haft_handle h)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    int rc = check_handle(&h, here->root);
+    if (rc != 0 && (rc != HAFT_EINVAL || h.slot_ == NULL)) /* somebody else's haft_self() can be waited for */
+        return rc;
+    rc = haft__refusal_on_entry(here->root);
+    if (rc != 0)
+        return rc;
+    return haft__watch(job_of_slot(h.slot_), h.id_, here->root);
+}
+
+bool haft_is_finished(haft_handle h)
+{
+    if (h.slot_ == NULL)
+        return true;
+    uint64_t state = haft__load_acquire(&job_of_slot(h.slot_)->record.state);
+    return !is_generation(state, h.id_) || (state & HAFT__DONE) != 0;
+}
+
+bool haft__job_mark_aborted(haft__record *record, uint64_t generation)
+{
+    uint64_t state = haft__load_acquire(&record->state);
+    do {
+        if (!is_generation(state, generation))
+            return false;
+        if ((state & (HAFT__DONE | HAFT__ABORT)) != 0)
+            return true;
+    } while (!haft__cas_weak_acq_rel(&record->state, &state, state | HAFT__ABORT));
+    return true;
+}
+
+/* After the marks: every processor has seen them once this returns. Partner: the light fences in do_post and
+ * haft__park_unlocking. */
+static void abort_slot(haft__record *record, uint64_t generation, int *rc)
+{
+    *rc = haft__job_mark_aborted(record, generation) ? 0 : HAFT_ESTALE;
+    if (*rc != 0)
+        return;
+    haft__fence_heavy();
+    haft__wake_from_signal(record);
+}
+
+void haft__job_abort(haft__job *job)
+{
+    int rc;
+    abort_slot(&job->record, haft__generation(haft__load_acquire(&job->record.state)), &rc);
+}
+
+int haft_abort_by(haft_abort_handle a)
+{
+    if (a.slot_ == NULL)
+        return a.id_ == 0 ? HAFT_ESTALE : (int)(int64_t)a.id_;
+    int rc;
+    abort_slot(&job_of_slot(a.slot_)->record, a.id_, &rc);
+    return rc;
+}
+
+int haft_abort(haft_handle h)
+{
+    return haft_abort_by(haft_abort_handle_of(h));
+}
+
+haft_abort_handle haft_abort_handle_of(haft_handle h)
+{
+    return (haft_abort_handle){ h.slot_, h.id_ };
+}
+
+uint64_t haft_id(haft_handle h)
+{
+    if (h.slot_ == NULL)
+        return 0;
+    /* A slot's number in 24 bits, behind the generation, which no slot has twice. */
+    return h.id_ << 24 | haft__record_index(&job_of_slot(h.slot_)->record);
+}
+
+const char *haft_name(haft_handle h)
+{
+    if (h.slot_ == NULL)
+        return "";
+    haft__job *job = job_of_slot(h.slot_);
+    if (!is_generation(haft__load_acquire(&job->record.state), h.id_) || job->name == NULL)
+        return "";
+    return job->name;
+}
+
+haft_handle haft_self(void)
+{
+    haft__thread *here = haft__here_or_null();
+    haft__job *job = here != NULL ? haft__job_here(here->root) : NULL;
+    if (job == NULL)
+        return HAFT_NULL_HANDLE;
+    return (haft_handle){ (void *)((uintptr_t)job | SELF_BIT),
+                          haft__generation(haft__load_relaxed(&job->record.state)) };
+}
+
+int haft_park(void)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    haft__root *me = here->root;
+    if (haft__job_here(me) == NULL && me->deadline == INT64_MAX)
+        return HAFT_EDEADLK; /* nobody can name this thread to unpark it */
+    int rc = haft__refusal_on_entry(me);
+    while (rc == 0) {
+        uint64_t state = haft__load_acquire(&me->record->state);
+        if ((state & HAFT__TOKEN) != 0) {
+            /* Acquire: partner of the unparker's release. */
+            haft__fetch_and_acq_rel(&me->record->state, ~(uint64_t)HAFT__TOKEN);
+            return 0;
+        }
+        rc = haft__refusal(me);
+        if (rc == 0)
+            haft__park();
+    }
+    return haft__tell(me, rc);
+}
+
+int haft_unpark(haft_handle h)
+{
+    if (h.slot_ == NULL)
+        return HAFT_ESTALE;
+    haft__record *record = &job_of_slot(h.slot_)->record;
+    uint64_t state = haft__load_acquire(&record->state);
+    do {
+        if (!is_generation(state, h.id_))
+            return HAFT_ESTALE;
+    } while (!haft__cas_weak_acq_rel(&record->state, &state, state | HAFT__TOKEN));
+    haft__wake_from_signal(record);
+    return 0;
+}
+
+int haft_yield(void)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    haft__root *me = here->root;
+    int rc = haft__tell(me, haft__refusal(me));
+    if (rc != 0)
+        return rc;
+    if (me->stack != NULL)
+        haft__sched_yield();
+    else
+        haft__os->yield();
+    return 0;
+}
+
+int haft_checkpoint(void)
+{
+    haft__thread *here = haft__here();
+    return here != NULL ? haft__tell(here->root, haft__refusal(here->root)) : HAFT_ENOMEM;
+}
+
+bool haft_is_aborted(void)
+{
+    haft__thread *here = haft__here_or_null();
+    return here != NULL && haft__job_here(here->root) != NULL && haft__is_aborted_here(here->root);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Running a body behind its wall, and the one place where a job ends. */
+#include "job/job.h"
+
+/* A body is int f(T *), stored as int f(void *). The two are called alike on every machine that haft runs on; the
+ * language leaves it undefined, and newer compilers check, so this one call is exempt. */
+#if defined(__clang__)
+__attribute__((no_sanitize("function")))
+#endif
+int haft__call_body(haft_fn *body, void *frame, size_t size)
+{
+    if (size == 0)
+        return ((int (*)(void))(void (*)(void))body)();
+    return body(frame);
+}
+
+static void call_body(void *argument)
+{
+    haft__job *job = argument;
+    job->record.code = haft__call_body(job->body, haft__job_frame(job), job->record.frame_size);
+}
+
+static void call_drop(void *argument)
+{
+    haft__job_drop_frame(argument);
+}
+
+void haft__job_run_body(haft__job *job, haft__root *root)
+{
+    if ((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0) {
+        job->record.end = HAFT_NOT_STARTED;
+        return;
+    }
+    haft__panic *panic = haft__catch_call(root, call_body, job);
+    if (panic != NULL) {
+        job->record.end = HAFT_PANICKED;
+        job->record.code = 0;
+        job->panic = panic;
+    } else {
+        job->record.end = root->told ? HAFT_ABORTED : HAFT_RETURNED;
+    }
+}
+
+/* Drops the frame of a detached job where it ran. A panic of the dropper's was reported; nobody else can take it. */
+static void drop_detached(haft__job *job, haft__root *root)
+{
+    if (job->drop == NULL)
+        return;
+    haft__shield shield = haft__shield_raise(root);
+    haft__panic *panic = haft__catch_call(root, call_drop, job);
+    haft__shield_lower(root, shield);
+    if (panic != NULL)
+        haft__panic_free(panic);
+}
+
+void haft__job_end(haft__job *job)
+{
+    haft_runtime *runtime = haft__job_runtime(job);
+    haft__root *root = job->record.root, *left = NULL;
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD)
+        left = haft__native_as_root(haft__os->thread_self());
+    bool dropped = false;
+    uint64_t state = haft__load_acquire(&job->record.state);
+    for (;;) {
+        if ((state & HAFT__DETACHED) != 0 && !dropped) {
+            /* Nobody claims a detached job, so nothing can come between. */
+            if (root != NULL)
+                drop_detached(job, root);
+            else
+                haft__job_drop_frame(job);
+            dropped = true;
+            state = haft__load_acquire(&job->record.state);
+        }
+        uint64_t next = state | HAFT__DONE;
+        if ((state & HAFT__WATCHED) != 0) {
+            job->record.root = left;
+            if (haft__watched_end(job, &state, next))
+                break;
+        } else {
+            /* Release: partner of the acquire of whoever sees DONE; publishes frame and outcome. Acquire: what the
+             * claimer or detacher wrote before is seen. */
+            job->record.root = left;
+            if (haft__cas_acq_rel(&job->record.state, &state, next))
+                break;
+        }
+        job->record.root = root;
+    }
+    if ((state & HAFT__DETACHED) != 0) {
+        if (left != NULL)
+            haft__os->thread_detach(haft__os->thread_self());
+        if (job->record.end == HAFT_PANICKED)
+            haft__panic_free(job->panic);
+        haft__job_recycle(job);
+    } else if ((state & HAFT__GROUP) != 0) {
+        haft__group_done **group = job->group;
+        (*group)(group, job);
+    } else if ((state & HAFT__CLAIMED) != 0) {
+        haft__wake(haft__record_at(haft__joiner(state)));
+    }
+    haft__runtime_leave(runtime);
+}
+
+void haft__job_run(haft__record *record)
+{
+    haft__job *job = haft__job_of(record);
+    haft__job_run_body(job, record->root);
+    haft__job_end(job);
+}
+
+void haft__job_refuse(haft__record *record, int code)
+{
+    haft__job *job = haft__job_of(record);
+    job->record.end = HAFT_NOT_STARTED;
+    job->record.code = code;
+    haft__job_end(job);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Runtimes: a scheduler, a pool, and the count of the jobs that both and the threads run.
+ *
+ * The end of a runtime: `closing` is set, which makes every later spawn fail; after the grace every job is marked and
+ * woken; the closer waits until the count is zero, and only then are workers and pool told to stop. Counting costs no
+ * exchange on a worker: each counts what it made and ended. A spawner counts first and looks at `closing` then; the closer
+ * sets it, executes the heavy fence, and sums up, the ended ones first, so that the difference is never too small.
+ *
+ * Control blocks are reused and never freed: the thread that counts the last end still touches its block while the
+ * closer goes on. */
+#include "job/job.h"
+
+#include <string.h>
+
+static struct {
+    haft__lock lock;
+    haft_runtime *spare;
+    haft_runtime *standard; /* the default one; null until first used */
+    uint32_t starting;      /* some thread is starting it */
+    unsigned live;
+} all;
+
+/* --- Counting ----------------------------------------------------------------------------------------------------- */
+
+static void count(haft__atomic(uint64_t) *counter)
+{
+    /* Only the owning worker writes it: a plain increment, made of atomics for those who sum up. Release: whoever sees
+     * the count sees what was done before it. */
+    haft__store_release(counter, haft__load_relaxed(counter) + 1);
+}
+
+static haft__worker *worker_of(haft_runtime *runtime)
+{
+    haft__thread *here = haft__here_or_null();
+    return here != NULL && here->worker != NULL && here->worker->sched == &runtime->sched ? here->worker : NULL;
+}
+
+int haft__runtime_enter(haft_runtime *runtime)
+{
+    haft__worker *w = worker_of(runtime);
+    if (w != NULL)
+        count(&w->spawned);
+    else
+        haft__fetch_add_acq_rel(&runtime->spawned, 1);
+    haft__fence_light(); /* partner: the heavy fence in close_runtime */
+    if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0)) {
+        haft__runtime_leave(runtime);
+        return HAFT_ESHUTDOWN;
+    }
+    return 0;
+}
+
+void haft__runtime_leave(haft_runtime *runtime)
+{
+    haft__worker *w = worker_of(runtime);
+    if (w != NULL)
+        count(&w->finished);
+    else
+        haft__fetch_add_acq_rel(&runtime->finished, 1);
+    haft__fence_light(); /* the same partner */
+    if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0)) {
+        haft__record *closer = haft__load_acquire(&runtime->closer);
+        if (closer != NULL)
+            haft__wake(closer);
+    }
+}
+
+static uint64_t live_jobs(haft_runtime *runtime)
+{
+    haft__sched *s = &runtime->sched;
+    uint64_t finished = haft__load_acquire(&runtime->finished);
+    for (unsigned i = 0; i < s->count; i++)
+        finished += haft__load_acquire(&s->workers[i].finished);
+    uint64_t spawned = haft__load_acquire(&runtime->spawned);
+    for (unsigned i = 0; i < s->count; i++)
+        spawned += haft__load_acquire(&s->workers[i].spawned);
+    return spawned - finished;
+}
+
+/* --- Ending ------------------------------------------------------------------------------------------------------- */
+
+struct abort_all {
+    haft_runtime *runtime;
+    const haft__record *except;
+    bool wake; /* the second pass */
+};
+
+static void abort_visit(haft__record *record, void *argument)
+{
+    struct abort_all *all_of = argument;
+    uint64_t state = haft__load_acquire(&record->state);
+    if (record == all_of->except || haft__load_relaxed(&record->home) != &all_of->runtime->sched ||
+        haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN)
+        return;
+    if (!all_of->wake)
+        haft__job_mark_aborted(record, haft__generation(state));
+    else if ((state & HAFT__ABORT) != 0)
+        haft__wake(record);
+}
+
+static void abort_jobs(haft_runtime *runtime, const haft__record *except)
+{
+    struct abort_all pass = { .runtime = runtime, .except = except };
+    haft__record_each(abort_visit, &pass);
+    haft__fence_heavy(); /* once for all: see haft__job_mark_aborted */
+    pass.wake = true;
+    haft__record_each(abort_visit, &pass);
+}
+
+/* Waits until no more than `remaining` jobs live, or until the deadline. */
+static bool wait_for_jobs(haft_runtime *runtime, uint64_t remaining, int64_t deadline)
+{
+    haft__root *me = haft__here_always()->root;
+    haft__shield shield = haft__shield_raise(me);
+    me->deadline = deadline;
+    while (live_jobs(runtime) > remaining && haft__os->now() < deadline)
+        haft__park();
+    haft__shield_lower(me, shield);
+    return live_jobs(runtime) <= remaining;
+}
+
+/* Ends every job but the caller's own, if it is one of the runtime's. */
+static void close_runtime(haft_runtime *runtime, const haft__record *own)
+{
+    haft__root *me = haft__here_always()->root;
+    uint64_t remaining = own != NULL ? 1 : 0;
+    haft__store_seq_cst(&runtime->closer, me->record);
+    haft__store_seq_cst(&runtime->closing, 1);
+    haft__fence_heavy();
+    int64_t deadline;
+    if (__builtin_add_overflow(haft__os->now(), runtime->options.grace > 0 ? runtime->options.grace : 0, &deadline))
+        deadline = INT64_MAX;
+    if (!wait_for_jobs(runtime, remaining, deadline)) {
+        abort_jobs(runtime, own);
+        wait_for_jobs(runtime, remaining, INT64_MAX);
+    }
+    haft__store_seq_cst(&runtime->closer, NULL);
+}
+
+/* --- Beginning ---------------------------------------------------------------------------------------------------- */
+
+static haft_runtime *block_new(void)
+{
+    haft__lock_acquire(&all.lock);
+    haft_runtime *runtime = all.spare;
+    if (runtime != NULL)
+        all.spare = runtime->next;
+    all.live++;
+    haft__lock_release(&all.lock);
+    if (runtime != NULL)
+        return runtime;
+    runtime = haft__os->allocate(sizeof *runtime, _Alignof(haft_runtime));
+    if (runtime != NULL) {
+        memset(runtime, 0, sizeof *runtime);
+        return runtime;
+    }
+    haft__lock_acquire(&all.lock);
+    all.live--;
+    haft__lock_release(&all.lock);
+    return NULL;
+}
+
+unsigned haft__runtimes_live(void)
+{
+    haft__lock_acquire(&all.lock);
+    unsigned live = all.live;
+    haft__lock_release(&all.lock);
+    return live;
+}
+
+static void block_free(haft_runtime *runtime)
+{
+    haft__lock_acquire(&all.lock);
+    runtime->next = all.spare;
+    all.spare = runtime;
+    all.live--;
+    haft__lock_release(&all.lock);
+}
+
+static int runtime_make(const haft_runtime_options *options, unsigned first_thread, haft_runtime **out)
+{
+    haft__fence_setup();
+    haft__overflow_setup();
+    unsigned count_wanted = options->workers != 0 ? options->workers : haft__os->cpu_count();
+    if (count_wanted > 1024)
+        return HAFT_EINVAL;
+    haft_runtime *runtime = block_new();
+    if (runtime == NULL)
+        return HAFT_ENOMEM;
+    int rc = haft__sched_init(&runtime->sched, count_wanted, haft__job_run, haft__job_refuse);
+    if (rc != 0) {
+        block_free(runtime);
+        return rc;
+    }
+    runtime->options = *options;
+    runtime->first_thread = first_thread;
+    runtime->pool = NULL;
+    haft__store_relaxed(&runtime->spawned, 0);
+    haft__store_relaxed(&runtime->finished, 0);
+    haft__store_relaxed(&runtime->closer, NULL);
+    haft__store_seq_cst(&runtime->closing, 0);
+    rc = haft__sched_start(&runtime->sched, first_thread);
+    if (rc != 0) {
+        haft__sched_fini(&runtime->sched);
+        block_free(runtime);
+        return rc;
+    }
+    *out = runtime;
+    return 0;
+}
+
+/* After close_runtime and, for haft_run, after worker 0 has left its loop. */
+static void runtime_unmake(haft_runtime *runtime)
+{
+    haft__pool_stop(runtime);
+    haft__sched_stop(&runtime->sched);
+    haft__sched_join(&runtime->sched, runtime->first_thread);
+    haft__sched_fini(&runtime->sched);
+    block_free(runtime);
+}
+
+haft_runtime *haft_runtime_new_raw(const haft_runtime_options *options)
+{
+    haft_runtime *runtime;
+    return runtime_make(options, 0, &runtime) == 0 ? runtime : NULL;
+}
+
+/* True if the running job is one of the runtime's. */
+static bool is_inside(haft_runtime *runtime)
+{
+    haft__thread *here = haft__here_or_null();
+    haft__job *job = here != NULL ? haft__job_here(here->root) : NULL;
+    return job != NULL && haft__job_runtime(job) == runtime;
+}
+
+int haft_runtime_drop(haft_runtime **runtime)
+{
+    if (runtime == NULL || *runtime == NULL)
+        return 0;
+    if (is_inside(*runtime))
+        return HAFT_EDEADLK;
+    close_runtime(*runtime, NULL);
+    runtime_unmake(*runtime);
+    *runtime = NULL;
+    return 0;
+}
+
+/* --- The default runtime ------------------------------------------------------------------------------------------ */
+
+static haft_runtime *standard_runtime(int *rc)
+{
+    for (;;) {
+        haft__lock_acquire(&all.lock);
+        haft_runtime *runtime = all.standard;
+        bool mine = runtime == NULL && all.starting == 0;
+        if (mine)
+            all.starting = 1;
+        haft__lock_release(&all.lock);
+        if (runtime != NULL)
+            return runtime;
+        if (!mine) {
+            haft__os->yield(); /* for as long as starting a few threads takes */
+            continue;
+        }
+        const haft_runtime_options options = { .size_ = sizeof options };
+        *rc = runtime_make(&options, 0, &runtime);
+        haft__lock_acquire(&all.lock);
+        all.starting = 0;
+        if (*rc == 0)
+            all.standard = runtime;
+        haft__lock_release(&all.lock);
+        return *rc == 0 ? runtime : NULL;
+    }
+}
+
+haft_runtime *haft__runtime_here(haft__thread *here, int *rc)
+{
+    haft__job *job = haft__job_here(here->root);
+    if (job != NULL)
+        return haft__job_runtime(job);
+    if (here->home != NULL)
+        return (haft_runtime *)(void *)here->home;
+    return standard_runtime(rc);
+}
+
+int haft_runtime_stop(void)
+{
+    haft__lock_acquire(&all.lock);
+    haft_runtime *runtime = all.standard;
+    if (runtime != NULL && !is_inside(runtime))
+        all.standard = NULL;
+    else if (runtime != NULL) {
+        haft__lock_release(&all.lock);
+        return HAFT_EDEADLK;
+    }
+    haft__lock_release(&all.lock);
+    return haft_runtime_drop(&runtime);
+}
+
+unsigned haft_cpu_count(void)
+{
+    return haft__os->cpu_count();
+}
+
+/* --- haft_run ----------------------------------------------------------------------------------------------------- */
+
+/* The first task, as its own group: its end, whichever it is, stops the scheduler and lets the caller go on. */
+struct main_call {
+    haft__group_done *done; /* first */
+    haft_runtime *runtime;
+    haft_fn *body;
+    void *frame;
+    size_t size;
+    int code;
+    haft__atomic(uint32_t) has_ended;
+};
+
+static void main_ended(void *group, haft__job *job)
+{
+    struct main_call *call = group;
+    (void)job;
+    haft__sched_stop(&call->runtime->sched);
+    /* Release: partner of the acquire in haft_run_raw; the last touch of the call. */
+    haft__store_release(&call->has_ended, 1);
+}
+
+static int main_body(void *argument)
+{
+    struct main_call *call = argument;
+    /* The caller waits until this has ended, so lending the frame is as good as copying it in and out. */
+    call->code = haft_catch_raw(call->body, call->frame, call->size, NULL);
+    close_runtime(call->runtime, haft__here_or_null()->root->record);
+    return 0;
+}
+
+int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, const haft_runtime_options *options)
+{
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return HAFT_ENOMEM;
+    if (body == NULL || alignment > HAFT__FRAME_ALIGNMENT)
+        return HAFT_EINVAL;
+    if (here->worker != NULL)
+        return HAFT_EDEADLK;
+    struct main_call call = { .done = main_ended, .body = body, .frame = frame, .size = size, .code = HAFT_ENOMEM };
+    int rc = runtime_make(options, 1, &call.runtime);
+    if (rc != 0)
+        return rc;
+    const haft_spawn_options spawn_options = {
+        .size_ = sizeof spawn_options, .place_ = options->place_, .name = "main", .runtime = call.runtime
+    };
+    const haft__job_spec spec = {
+        .body = main_body, .frame = &call, .size = sizeof call, .options = &spawn_options, .lend = true, .group = &call
+    };
+    haft__job *job;
+    rc = haft__job_make(&spec, &job);
+    if (rc != 0) {
+        close_runtime(call.runtime, NULL);
+        runtime_unmake(call.runtime);
+        return rc;
+    }
+    haft__job_start(job);
+    haft__sched_work(&call.runtime->sched);
+    while (haft__load_acquire(&call.has_ended) == 0)
+        haft__os->yield(); /* another worker is in main_ended */
+    haft__job_reap(job, NULL, 0, NULL);
+    runtime_unmake(call.runtime);
+    return call.code;
+}

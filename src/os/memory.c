@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory from the C library's allocator and from the kernel. */
+#include "os/linux.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Newer than the C library's headers. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#endif
+
+void *haft__linux_allocate(size_t size, size_t alignment)
+{
+    int saved = errno;
+    void *memory;
+
+    if (alignment <= _Alignof(max_align_t))
+        memory = malloc(size);
+    else if (posix_memalign(&memory, alignment, size) != 0)
+        memory = NULL;
+    errno = saved;
+    return memory;
+}
+
+void haft__linux_release(void *memory)
+{
+    int saved = errno;
+
+    free(memory);
+    errno = saved;
+}
+
+void *haft__linux_map(size_t size)
+{
+    int saved = errno;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    errno = saved;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void haft__linux_unmap(void *memory, size_t size)
+{
+    int saved = errno;
+
+    munmap(memory, size);
+    errno = saved;
+}
+
+int haft__linux_protect_none(void *memory, size_t size)
+{
+    int saved = errno;
+    int rc = mprotect(memory, size, PROT_NONE) == 0 ? 0 : -errno;
+
+    errno = saved;
+    return rc;
+}
+
+/* Emulators of the system call interface accept any advice and ignore it. For all but a guard that does no harm, but a
+ * guard that does not fault is worse than a refusal. A page behind a true guard cannot be populated. */
+static bool guards_are_real(void)
+{
+    enum { UNKNOWN, REAL, ABSENT };
+    static haft__atomic(int) state; /* relaxed: threads that race find the same answer, and nothing depends on it */
+    int known = haft__load_relaxed(&state);
+
+    if (known == UNKNOWN) {
+        size_t size = haft__linux_page_size();
+        void *page = haft__linux_map(size);
+
+        if (page == NULL)
+            return false;
+        known = madvise(page, size, MADV_GUARD_INSTALL) == 0 && madvise(page, size, MADV_POPULATE_WRITE) != 0 ? REAL
+                                                                                                              : ABSENT;
+        haft__linux_unmap(page, size);
+        haft__store_relaxed(&state, known);
+    }
+    return known == REAL;
+}
+
+int haft__linux_advise(void *memory, size_t size, enum haft__os_advice advice)
+{
+    static const int of_linux[] = {
+        [HAFT__ADVISE_DISCARD] = MADV_DONTNEED,
+        [HAFT__ADVISE_NO_HUGE] = MADV_NOHUGEPAGE,
+        [HAFT__ADVISE_GUARD] = MADV_GUARD_INSTALL,
+        [HAFT__ADVISE_POPULATE] = MADV_POPULATE_WRITE,
+    };
+    int saved = errno;
+    int rc;
+
+    if (advice == HAFT__ADVISE_GUARD && !guards_are_real())
+        rc = -EINVAL;
+    else
+        rc = madvise(memory, size, of_linux[advice]) == 0 ? 0 : -errno;
+    errno = saved;
+    return rc;
+}
+
+size_t haft__linux_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}

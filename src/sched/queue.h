@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A worker's ring and LIFO slot. The protocol stands in sched.h; the ring is that of Go's and Tokio's schedulers. */
+#ifndef HAFT_SCHED_QUEUE_H
+#define HAFT_SCHED_QUEUE_H
+
+#include "sched/sched.h"
+
+_Static_assert((HAFT__RING_SIZE & (HAFT__RING_SIZE - 1)) == 0, "positions wrap around");
+
+/* Appends a chain of n records to the injection list, oldest first. */
+void haft__injection_append(haft__sched *sched, haft__record *first, haft__record *last, uint32_t n);
+
+static inline uint32_t haft__ring_length(haft__worker *w)
+{
+    /* A hint for anybody but the owner. */
+    uint32_t head = haft__load_acquire(&w->head);
+    return haft__load_acquire(&w->tail) - head;
+}
+
+/* The owner's. */
+static inline void haft__ring_push(haft__worker *w, haft__record *record)
+{
+    for (;;) {
+        uint32_t tail = haft__load_relaxed(&w->tail);
+        /* Acquire: partner of the release part of a thief's exchange; its reads of the slots come before our writes. */
+        uint32_t head = haft__load_acquire(&w->head);
+        if (__builtin_expect(tail - head < HAFT__RING_SIZE, 1)) {
+            haft__store_relaxed(&w->ring[tail % HAFT__RING_SIZE], record);
+            /* Release: partner of the thief's acquire of tail; publishes the slot and the record. */
+            haft__store_release(&w->tail, tail + 1);
+            return;
+        }
+        haft__record *half[HAFT__RING_SIZE / 2];
+        for (uint32_t i = 0; i < HAFT__RING_SIZE / 2; i++)
+            half[i] = haft__load_relaxed(&w->ring[(head + i) % HAFT__RING_SIZE]);
+        if (!haft__cas_acq_rel(&w->head, &head, head + HAFT__RING_SIZE / 2))
+            continue;
+        for (uint32_t i = 0; i + 1 < HAFT__RING_SIZE / 2; i++)
+            half[i]->next = half[i + 1];
+        haft__injection_append(w->sched, half[0], half[HAFT__RING_SIZE / 2 - 1], HAFT__RING_SIZE / 2);
+    }
+}
+
+/* The owner's. */
+static inline haft__record *haft__ring_pop(haft__worker *w)
+{
+    uint32_t head = haft__load_acquire(&w->head);
+    for (;;) {
+        if (haft__load_relaxed(&w->tail) == head)
+            return NULL;
+        haft__record *record = haft__load_relaxed(&w->ring[head % HAFT__RING_SIZE]);
+        if (__builtin_expect(haft__cas_weak_acq_rel(&w->head, &head, head + 1), 1))
+            return record;
+    }
+}
+
+/* Moves half of the victim's ring into the thief's, which is empty, and returns one of them. */
+static inline haft__record *haft__ring_steal(haft__worker *thief, haft__worker *victim)
+{
+    for (;;) {
+        /* Head before tail, both acquire: a tail older than the head would make the length wrap around. */
+        uint32_t head = haft__load_acquire(&victim->head);
+        uint32_t tail = haft__load_acquire(&victim->tail);
+        uint32_t n = tail - head;
+        if (n == 0 || n > HAFT__RING_SIZE)
+            return NULL;
+        n -= n / 2;
+        uint32_t mine = haft__load_relaxed(&thief->tail);
+        haft__record *last = NULL;
+        for (uint32_t i = 0; i < n; i++) {
+            last = haft__load_relaxed(&victim->ring[(head + i) % HAFT__RING_SIZE]);
+            if (i + 1 < n)
+                haft__store_relaxed(&thief->ring[(mine + i) % HAFT__RING_SIZE], last);
+        }
+        if (!haft__cas_acq_rel(&victim->head, &head, head + n))
+            continue;
+        haft__store_release(&thief->tail, mine + n - 1);
+        return last;
+    }
+}
+
+/* The owner's. */
+static inline haft__record *haft__lifo_take(haft__worker *w)
+{
+    haft__store_relaxed(&w->lifo_busy, 1);
+    haft__fence_light(); /* partner: the heavy fence in haft__lifo_steal; either `busy` or `want` is seen */
+    if (__builtin_expect(haft__load_acquire(&w->lifo_want) != 0, 0)) {
+        haft__store_release(&w->lifo_busy, 0);
+        return haft__exchange_acquire(&w->lifo, NULL);
+    }
+    haft__record *record = haft__load_relaxed(&w->lifo);
+    if (record != NULL)
+        haft__store_relaxed(&w->lifo, NULL);
+    /* Release: a thief that then reads 0 sees the slot as it was left. */
+    haft__store_release(&w->lifo_busy, 0);
+    return record;
+}
+
+/* The owner's; the slot is empty. Release: publishes the record to a thief. */
+static inline void haft__lifo_put(haft__worker *w, haft__record *record)
+{
+    haft__store_release(&w->lifo, record);
+}
+
+static inline haft__record *haft__lifo_steal(haft__worker *victim)
+{
+    uint32_t none = 0;
+    if (!haft__cas_seq_cst(&victim->lifo_want, &none, 1))
+        return NULL;
+    haft__fence_heavy();
+    haft__record *record = NULL;
+    if (haft__load_acquire(&victim->lifo_busy) == 0)
+        record = haft__exchange_acq_rel(&victim->lifo, NULL);
+    haft__store_release(&victim->lifo_want, 0);
+    return record;
+}
+
+#endif

@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Picking, switching, sleeping: see sched.h for the protocol. This file is long because the hot path, from a park through
+ * the pick to the switch, is kept where the compiler can inline it. */
+#include "sched/sched.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "haft/codes.h"
+#include "sched/queue.h"
+
+/* --- Waking workers ----------------------------------------------------------------------------------------------- */
+
+static bool wake_worker(haft__worker *w)
+{
+    uint32_t asleep = HAFT__ASLEEP;
+    if (haft__load_relaxed(&w->sleep_word) != HAFT__ASLEEP || !haft__cas_acq_rel(&w->sleep_word, &asleep, HAFT__WOKEN))
+        return false;
+    haft__fetch_sub_relaxed(&w->sched->sleepers, 1);
+    haft__os->futex_wake(&w->sleep_word, 1);
+    return true;
+}
+
+/* Wakes one sleeper as a searcher, unless somebody searches already. */
+static void wake_one(haft__sched *s)
+{
+    uint32_t none = 0;
+    if (!haft__cas_acq_rel(&s->searchers, &none, 1))
+        return;
+    for (unsigned i = 0; i < s->count; i++)
+        if (wake_worker(&s->workers[i]))
+            return;
+    haft__fetch_sub_acq_rel(&s->searchers, 1);
+}
+
+/* A worker has made work visible. */
+static inline void notify(haft__sched *s)
+{
+    haft__fence_light(); /* partner: the heavy fence of a worker that goes to sleep */
+    if (__builtin_expect(haft__load_relaxed(&s->sleepers) > 0, 0) && haft__load_relaxed(&s->searchers) == 0)
+        wake_one(s);
+}
+
+/* Anybody has. */
+static void notify_from_outside(haft__sched *s)
+{
+    haft__fence_full(); /* the same partner; a plain thread's compiler barrier would not do where membarrier is refused */
+    if (haft__load_relaxed(&s->sleepers) > 0 && haft__load_relaxed(&s->searchers) == 0)
+        wake_one(s);
+}
+
+/* --- The injection queue and the inboxes -------------------------------------------------------------------------- */
+
+void haft__injection_append(haft__sched *s, haft__record *first, haft__record *last, uint32_t n)
+{
+    last->next = NULL;
+    haft__lock_acquire(&s->injection_lock);
+    if (s->injection_last != NULL)
+        s->injection_last->next = first;
+    else
+        s->injection_first = first;
+    s->injection_last = last;
+    haft__store_relaxed(&s->injection_count, haft__load_relaxed(&s->injection_count) + n);
+    haft__lock_release(&s->injection_lock);
+}
+
+static void stack_push(haft__atomic(haft__record *) *top, haft__record *record)
+{
+    haft__record *old = haft__load_relaxed(top);
+    do
+        record->next = old;
+    while (!haft__cas_weak_acq_rel(top, &old, record));
+}
+
+/* Everything that was pushed, oldest first, and how many. */
+static haft__record *stack_take_all(haft__atomic(haft__record *) *top, haft__record **last, uint32_t *n)
+{
+    haft__record *record = haft__exchange_acquire(top, NULL), *first = NULL;
+    *last = record;
+    *n = 0;
+    while (record != NULL) {
+        haft__record *next = record->next;
+        record->next = first;
+        first = record;
+        record = next;
+        ++*n;
+    }
+    return first;
+}
+
+static bool injection_is_empty(haft__sched *s)
+{
+    return haft__load_relaxed(&s->injected) == NULL && haft__load_relaxed(&s->injection_count) == 0;
+}
+
+/* Takes up to max records: one to run, the others into the ring. */
+static haft__record *injection_take(haft__worker *w, uint32_t max)
+{
+    haft__sched *s = w->sched;
+    if (injection_is_empty(s))
+        return NULL;
+    haft__lock_acquire(&s->injection_lock);
+    haft__record *last;
+    uint32_t n;
+    haft__record *fresh = stack_take_all(&s->injected, &last, &n);
+    if (fresh != NULL) {
+        if (s->injection_last != NULL)
+            s->injection_last->next = fresh;
+        else
+            s->injection_first = fresh;
+        s->injection_last = last;
+        last->next = NULL;
+    }
+    uint32_t count = haft__load_relaxed(&s->injection_count) + n;
+    uint32_t room = HAFT__RING_SIZE - haft__ring_length(w);
+    if (max > room + 1)
+        max = room + 1;
+    haft__record *record = s->injection_first, *at = record;
+    uint32_t taken = 0;
+    for (; at != NULL && taken < max; taken++) {
+        haft__record *next = at->next;
+        if (at != record)
+            haft__ring_push(w, at);
+        at = next;
+    }
+    s->injection_first = at;
+    if (at == NULL)
+        s->injection_last = NULL;
+    haft__store_relaxed(&s->injection_count, count - taken);
+    haft__lock_release(&s->injection_lock);
+    return record;
+}
+
+static void inject(haft__sched *s, haft__record *record)
+{
+    stack_push(&s->injected, record);
+    notify_from_outside(s);
+}
+
+static void inbox_put(haft__worker *w, haft__record *record)
+{
+    stack_push(&w->inbox, record);
+    haft__fence_full(); /* partner: the heavy fence of the worker that goes to sleep */
+    if (haft__load_relaxed(&w->sleep_word) == HAFT__ASLEEP) {
+        haft__fetch_add_acq_rel(&w->sched->searchers, 1);
+        if (!wake_worker(w))
+            haft__fetch_sub_acq_rel(&w->sched->searchers, 1);
+    }
+}
+
+static inline haft__record *inbox_take(haft__worker *w)
+{
+    if (w->pinned == NULL) {
+        if (__builtin_expect(haft__load_relaxed(&w->inbox) == NULL, 1))
+            return NULL;
+        haft__record *last;
+        uint32_t n;
+        w->pinned = stack_take_all(&w->inbox, &last, &n);
+    }
+    haft__record *record = w->pinned;
+    w->pinned = record->next;
+    return record;
+}
+
+/* --- Making records runnable -------------------------------------------------------------------------------------- */
+
+static inline void ready_next(haft__worker *w, haft__record *record)
+{
+    haft__record *displaced = haft__lifo_take(w);
+    haft__lifo_put(w, record);
+    if (displaced != NULL) {
+        haft__ring_push(w, displaced);
+        notify(w->sched);
+    }
+}
+
+static inline void ready_last(haft__worker *w, haft__record *record)
+{
+    haft__ring_push(w, record);
+    notify(w->sched);
+}
+
+/* The worker that a started task must continue on, or null if any will do. */
+static haft__worker *bound_worker(haft__sched *s, haft__record *record)
+{
+    if (record->root == NULL)
+        return NULL;
+    if ((record->flags & HAFT__PINNED) != 0)
+        return &s->workers[record->root->worker];
+#ifdef HAFT_CHECKED
+    /* The checked build moves every task that is not pinned at every suspension, so that a hidden dependence on the
+     * thread shows. */
+    if (s->count > 1)
+        return &s->workers[(record->root->worker + 1) % s->count];
+#endif
+    return NULL;
+}
+
+static inline haft__worker *worker_here(haft__sched *s)
+{
+    haft__thread *here = haft__here_or_null();
+    return here != NULL && here->worker != NULL && here->worker->sched == s ? here->worker : NULL;
+}
+
+void haft__task_ready(haft__record *record)
+{
+    haft__sched *s = haft__load_relaxed(&record->home);
+    haft__worker *bound = bound_worker(s, record);
+    haft__worker *w = worker_here(s);
+    if (__builtin_expect(bound != NULL, 0))
+        inbox_put(bound, record);
+    else if (w != NULL)
+        ready_next(w, record);
+    else
+        inject(s, record);
+}
+
+void haft__task_ready_from_signal(haft__record *record)
+{
+    haft__sched *s = haft__load_relaxed(&record->home);
+    haft__worker *w = worker_here(s);
+    if (w != NULL && w->is_ours) {
+        haft__task_ready(record); /* no handler runs on this thread, so this is none */
+        return;
+    }
+    haft__worker *bound = bound_worker(s, record);
+    if (bound != NULL)
+        inbox_put(bound, record);
+    else
+        inject(s, record);
+}
+
+void haft__sched_spawn(haft__sched *s, haft__record *record)
+{
+    haft__worker *w = worker_here(s);
+    if (__builtin_expect(w != NULL, 1))
+        ready_next(w, record);
+    else
+        inject(s, record);
+}
+
+bool haft__sched_is_crowded(void)
+{
+    haft__thread *here = haft__here_or_null();
+    return here->worker != NULL && here->root->record != NULL && here->root->stack != NULL &&
+           haft__ring_length(here->worker) > HAFT__RING_SIZE / 2;
+}
+
+/* --- Picking ------------------------------------------------------------------------------------------------------ */
+
+static void fire_timers(haft__worker *w)
+{
+    if (haft__load_relaxed(&w->timers.earliest) != INT64_MAX)
+        haft__timers_fire(&w->timers, haft__os->now());
+}
+
+/* The next record to run, or null. */
+static inline haft__record *pick(haft__worker *w)
+{
+    haft__record *record;
+    w->ticks++;
+    if (__builtin_expect(w->ticks % HAFT__FAIRNESS_TICKS == 0, 0)) {
+        fire_timers(w);
+        if ((record = injection_take(w, 1)) != NULL)
+            return record;
+    }
+    if ((w->ticks & 1) != 0 && (record = inbox_take(w)) != NULL)
+        return record;
+    if (__builtin_expect(w->lifo_runs < HAFT__LIFO_RUNS, 1) || haft__ring_length(w) == 0) {
+        if ((record = haft__lifo_take(w)) != NULL) {
+            w->lifo_runs++;
+            return record;
+        }
+    }
+    w->lifo_runs = 0;
+    if ((record = haft__ring_pop(w)) != NULL)
+        return record;
+    if ((record = haft__lifo_take(w)) != NULL)
+        return record;
+    if ((record = inbox_take(w)) != NULL)
+        return record;
+    return injection_take(w, HAFT__RING_SIZE / 2);
+}
+
+/* --- Switching ---------------------------------------------------------------------------------------------------- */
+
+/* Does what the computation that just left this worker needs done once its registers are saved. */
+static inline void do_post(haft__worker *w)
+{
+    haft__record *record = w->post_record;
+    enum haft__post post = w->post;
+    w->post = HAFT__POST_NONE;
+    switch (post) {
+    case HAFT__POST_NONE:
+        break;
+    case HAFT__POST_YIELD: {
+        haft__worker *bound = bound_worker(w->sched, record);
+        if (__builtin_expect(bound != NULL, 0))
+            inbox_put(bound, record);
+        else
+            ready_last(w, record);
+        break;
+    }
+    case HAFT__POST_PARK: {
+        uint32_t running = HAFT__RUNNING;
+        if (__builtin_expect(haft__cas_acq_rel(&record->word, &running, HAFT__PARKED), 1))
+            break;
+        haft__store_relaxed(&record->word, HAFT__RUNNING);
+        haft__task_ready(record);
+        break;
+    }
+    case HAFT__POST_UNLOCK: {
+        /* Release: whoever reads PARKED sees the saved context. Then the light fence, whose partner is the heavy one of
+         * an aborter: either he sees PARKED or this load sees the abort. After the store the record may run again. */
+        haft__lock *lock = w->post_lock;
+        bool heeds = w->post_heeds;
+        haft__store_release(&record->word, HAFT__PARKED);
+        haft__fence_light();
+        if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
+            uint32_t parked = HAFT__PARKED;
+            if (haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
+                haft__task_ready(record);
+        }
+        haft__lock_release(lock);
+        break;
+    }
+    case HAFT__POST_STACK:
+        haft__announce_reuse(&w->post_stack->note);
+        haft__stack_give(&w->stacks, w->post_stack);
+        break;
+    }
+}
+
+static _Noreturn void stack_is_broken(void)
+{
+    static const char text[] = "haft: a task's stack was overwritten\n";
+    haft__os->write_error(text, sizeof text - 1);
+    haft__os->abort();
+    __builtin_trap();
+}
+
+static void init_task_root(haft__worker *w, haft__root *root, haft__record *record, haft__stack *stack)
+{
+    haft__root_init(root, record);
+    root->stack = stack;
+    root->low = stack->low;
+    root->note = &stack->note;
+    root->worker = w->number;
+}
+
+/* Gives a new record a stack and a context at its root. Null: there is no memory for one. */
+static haft__root *bind(haft__worker *w, haft__record *record)
+{
+    haft__stack *stack = haft__stack_take(&w->stacks, record->stack_class);
+    if (stack == NULL)
+        return NULL;
+    haft__root *root = (haft__root *)(void *)((uintptr_t)(stack->top - sizeof *root) & ~(uintptr_t)63);
+    init_task_root(w, root, record, stack);
+    root->context = haft__arch_prepare(root);
+    return root;
+}
+
+/* Where to go next: a task, or the idle loop when there is none. */
+static inline haft__root *next_root(haft__worker *w)
+{
+    for (;;) {
+        haft__record *record = pick(w);
+        if (record == NULL)
+            return &w->thread.own;
+        if (__builtin_expect(record->root != NULL, 1))
+            return record->root;
+        haft__root *root = bind(w, record);
+        if (root != NULL)
+            return root;
+        w->sched->refuse(record, HAFT_ENOMEM);
+    }
+}
+
+static inline haft__worker *switch_to(haft__worker *w, haft__root *me, haft__root *to)
+{
+    if (__builtin_expect(!haft__stack_is_whole(me), 0))
+        stack_is_broken();
+    int saved_errno = *w->thread.errno_address;
+    w->thread.root = to;
+    haft__announce_leave(me->note, to->note);
+    w = haft__arch_switch(&me->context, to->context, w);
+    haft__announce_arrive(me->note);
+    do_post(w);
+    me->worker = w->number;
+    *w->thread.errno_address = saved_errno;
+    return w;
+}
+
+static inline void suspend(haft__worker *w, haft__root *me, enum haft__post post)
+{
+    haft__root *to = next_root(w);
+    w->post = post;
+    w->post_record = me->record;
+    switch_to(w, me, to);
+}
+
+static inline haft__worker *my_worker(void)
+{
+    return haft__here_or_null()->worker;
+}
+
+bool haft__sched_yield(void)
+{
+    haft__worker *w = my_worker();
+    haft__root *me = w->thread.root, *to = next_root(w);
+#ifndef HAFT_CHECKED
+    if (to == &w->thread.own)
+        return false;
+#endif
+    w->post = HAFT__POST_YIELD;
+    w->post_record = me->record;
+    switch_to(w, me, to);
+    return true;
+}
+
+void haft__task_park(haft__root *me)
+{
+    haft__worker *w = my_worker();
+    if (__builtin_expect(me->deadline == INT64_MAX, 1)) {
+        suspend(w, me, HAFT__POST_PARK);
+        return;
+    }
+    haft__timer timer;
+    haft__timers *timers = &w->timers;
+    haft__timer_arm(timers, &timer, me->record, me->deadline);
+    suspend(w, me, HAFT__POST_PARK);
+    haft__timer_disarm(timers, &timer);
+}
+
+void haft__task_park_unlocking(haft__root *me, haft__lock *lock)
+{
+    haft__worker *w = my_worker();
+    haft__timer timer;
+    haft__timers *timers = &w->timers;
+    bool timed = me->deadline != INT64_MAX;
+    haft__root *to = next_root(w);
+    w->post = HAFT__POST_UNLOCK;
+    w->post_record = me->record;
+    w->post_lock = lock;
+    w->post_heeds = me->shields == 0;
+    if (timed)
+        haft__timer_arm(timers, &timer, me->record, me->deadline);
+    switch_to(w, me, to);
+    if (timed)
+        haft__timer_disarm(timers, &timer);
+}
+
+/* Called by the root of every stack, at depth zero; returns what the root does next. */
+haft__next haft__sched_root(void *value)
+{
+    haft__worker *w = value;
+    haft__root *root = w->thread.root;
+    haft__announce_arrive(root->note);
+    do_post(w);
+    w->sched->run(root->record);
+
+    w = my_worker();
+    haft__stack *stack = root->stack;
+    if (__builtin_expect(!haft__stack_is_whole(root), 0))
+        stack_is_broken();
+#ifdef HAFT__ANNOUNCED
+    /* The tools' picture of a stack is renewed by leaving it. */
+    w->leaving = root->note;
+    w->post = HAFT__POST_STACK;
+    w->post_stack = stack;
+    w->thread.root = &w->thread.own;
+    return (haft__next){ w->thread.own.context, w };
+#else
+    haft__record *record;
+    while ((record = pick(w)) != NULL && record->root == NULL) {
+        if (record->stack_class == stack->class) {
+            init_task_root(w, root, record, stack);
+            return (haft__next){ NULL, w };
+        }
+        if (bind(w, record) != NULL)
+            break;
+        w->sched->refuse(record, HAFT_ENOMEM);
+    }
+    /* Into this worker's cache, from which nobody takes before the root has left. */
+    haft__stack_give(&w->stacks, stack);
+    w->thread.root = record != NULL ? record->root : &w->thread.own;
+    return (haft__next){ w->thread.root->context, w };
+#endif
+}
+
+HAFT__UNINSTRUMENTED void haft__sched_announce(void *value)
+{
+    haft__worker *w = value;
+    haft__announce_leave_final(w->leaving, w->thread.root->note);
+}
+
+/* --- Idling ------------------------------------------------------------------------------------------------------- */
+
+static bool work_is_visible(haft__worker *w)
+{
+    haft__sched *s = w->sched;
+    if (!injection_is_empty(s) || haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&s->stopping) != 0)
+        return true;
+    for (unsigned i = 0; i < s->count; i++)
+        if (haft__ring_length(&s->workers[i]) != 0)
+            return true;
+    return false;
+}
+
+/* Looks once behind every other worker. */
+static haft__record *steal(haft__worker *w, int64_t now)
+{
+    haft__sched *s = w->sched;
+    for (unsigned k = 1; k < s->count; k++) {
+        haft__worker *victim = &s->workers[(w->number + k) % s->count];
+        haft__record *record = haft__ring_steal(w, victim);
+        if (record != NULL)
+            return record;
+        const haft__record *lifo = haft__load_relaxed(&victim->lifo);
+        if (lifo == NULL)
+            continue;
+        if (w->seen_lifo != lifo) {
+            w->seen_lifo = lifo;
+            w->seen_since = now;
+        } else if (now - w->seen_since >= HAFT__LIFO_STEAL_NS && (record = haft__lifo_steal(victim)) != NULL) {
+            w->seen_lifo = NULL;
+            return record;
+        }
+    }
+    return NULL;
+}
+
+/* The rescuer: what a worker that is stuck in a job cannot do itself. */
+static void rescue_timers(haft__worker *w, int64_t now)
+{
+    for (unsigned i = 0; i < w->sched->count; i++)
+        haft__timers_fire(&w->sched->workers[i].timers, now);
+}
+
+static void stop_searching(haft__worker *w)
+{
+    if (!w->is_searching)
+        return;
+    w->is_searching = false;
+    haft__fetch_sub_seq_cst(&w->sched->searchers, 1);
+}
+
+static haft__record *search(haft__worker *w)
+{
+    haft__sched *s = w->sched;
+    if (!w->is_searching) {
+        uint32_t n = haft__load_relaxed(&s->searchers);
+        if (2 * n >= s->count && s->count > 1)
+            return NULL;
+        w->is_searching = haft__cas_acq_rel(&s->searchers, &n, n + 1);
+        if (!w->is_searching)
+            return NULL;
+    }
+    int64_t start = haft__os->now(), now = start;
+    do {
+        fire_timers(w);
+        haft__record *record = pick(w);
+        if (record == NULL)
+            record = steal(w, now);
+        if (record != NULL)
+            return record;
+        if (haft__load_relaxed(&s->stopping) != 0)
+            return NULL;
+        for (int i = 0; i < 16; i++)
+            haft__spin("an idle worker looks for work");
+        now = haft__os->now();
+    } while (now - start < HAFT__SEARCH_NS);
+    return NULL;
+}
+
+/* Sleeps until woken, until a timer is due, or for the time of a rescue. */
+static void sleep_until_woken(haft__worker *w)
+{
+    haft__sched *s = w->sched;
+    haft__store_relaxed(&w->sleep_word, HAFT__ASLEEP);
+    haft__fetch_add_seq_cst(&s->sleepers, 1);
+    stop_searching(w);
+    haft__fence_heavy(); /* partner: the light fence in notify */
+    bool rescues = false;
+    if (!work_is_visible(w)) {
+        int64_t deadline = haft__load_relaxed(&w->timers.earliest);
+        uint32_t none = 0;
+        if (haft__load_relaxed(&s->sleepers) < s->count && haft__cas_acq_rel(&s->rescuer, &none, 1)) {
+            rescues = true;
+            int64_t soon = haft__os->now() + HAFT__RESCUE_NS;
+            if (deadline > soon)
+                deadline = soon;
+        }
+        while (haft__load_acquire(&w->sleep_word) == HAFT__ASLEEP)
+            if (haft__os->futex_wait(&w->sleep_word, HAFT__ASLEEP, deadline) == -ETIMEDOUT)
+                break;
+    }
+    if (haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE) == HAFT__ASLEEP)
+        haft__fetch_sub_relaxed(&s->sleepers, 1);
+    else
+        w->is_searching = true; /* the waker counted us */
+    if (rescues) {
+        haft__store_release(&s->rescuer, 0);
+        rescue_timers(w, haft__os->now());
+    }
+}
+
+/* One more look without the right to search, for a rescuer and for the one woken in vain. */
+static haft__record *look_once(haft__worker *w)
+{
+    fire_timers(w);
+    haft__record *record = pick(w);
+    return record != NULL ? record : steal(w, haft__os->now());
+}
+
+/* Runs tasks until the scheduler stops. The root of this loop is the thread's own. */
+static void idle(haft__worker *w)
+{
+    haft__sched *s = w->sched;
+    while (haft__load_acquire(&s->stopping) == 0) {
+        haft__record *record = pick(w);
+        if (record == NULL)
+            record = search(w);
+        if (record == NULL) {
+            sleep_until_woken(w);
+            record = look_once(w);
+        }
+        if (w->is_searching && record != NULL) {
+            w->is_searching = false;
+            if (haft__fetch_sub_seq_cst(&s->searchers, 1) == 1)
+                notify(s);
+        }
+        if (record == NULL)
+            continue;
+        /* While this one runs somebody must watch for what gets stuck behind it. */
+        if (haft__load_relaxed(&s->rescuer) == 0 && haft__load_relaxed(&s->sleepers) > 0)
+            wake_one(s);
+        haft__root *root = record->root != NULL ? record->root : bind(w, record);
+        if (root == NULL) {
+            s->refuse(record, HAFT_ENOMEM);
+            continue;
+        }
+        switch_to(w, &w->thread.own, root);
+    }
+    stop_searching(w);
+}
+
+/* --- Beginning and end -------------------------------------------------------------------------------------------- */
+
+static void worker_runs(haft__worker *w)
+{
+    haft__thread_enter(&w->thread);
+    haft__announce_thread(&w->thread.note);
+    w->thread.own.note = &w->thread.note;
+    idle(w);
+    haft__stack_cache_flush(&w->stacks);
+    haft__thread_leave(&w->thread);
+}
+
+static void worker_thread(void *argument)
+{
+    haft__worker *w = argument;
+    void *signal_stack = NULL;
+    haft__os->alternate_stack_enter(&signal_stack);
+    worker_runs(w);
+    if (signal_stack != NULL)
+        haft__os->alternate_stack_leave(signal_stack);
+}
+
+int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *), void (*refuse)(haft__record *, int))
+{
+    size_t size = count * sizeof(haft__worker);
+    memset(s, 0, sizeof *s);
+    s->workers = haft__os->allocate(size, _Alignof(haft__worker));
+    if (s->workers == NULL)
+        return HAFT_ENOMEM;
+    memset(s->workers, 0, size);
+    s->count = count;
+    s->run = run;
+    s->refuse = refuse;
+    for (unsigned i = 0; i < count; i++) {
+        haft__worker *w = &s->workers[i];
+        w->sched = s;
+        w->number = i;
+        w->thread.worker = w;
+        w->thread.home = s;
+        haft__root_init(&w->thread.own, NULL);
+        haft__timers_init(&w->timers);
+    }
+    return 0;
+}
+
+void haft__sched_fini(haft__sched *s)
+{
+    haft__os->release(s->workers);
+    s->workers = NULL;
+}
+
+int haft__sched_start(haft__sched *s, unsigned first)
+{
+    for (unsigned i = first; i < s->count; i++) {
+        haft__worker *w = &s->workers[i];
+        w->is_ours = true;
+        const haft__os_thread_options options = { .name = "haft-worker" };
+        int rc = haft__os->thread_create(&w->native, &options, worker_thread, w);
+        if (rc != 0) {
+            haft__sched_stop(s);
+            for (unsigned k = first; k < i; k++)
+                haft__os->thread_join(s->workers[k].native);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void haft__sched_work(haft__sched *s)
+{
+    worker_runs(&s->workers[0]);
+}
+
+void haft__sched_stop(haft__sched *s)
+{
+    haft__store_seq_cst(&s->stopping, 1);
+    haft__fence_full();
+    for (unsigned i = 0; i < s->count; i++) {
+        haft__fetch_add_acq_rel(&s->searchers, 1);
+        if (!wake_worker(&s->workers[i]))
+            haft__fetch_sub_acq_rel(&s->searchers, 1);
+    }
+}
+
+void haft__sched_join(haft__sched *s, unsigned first)
+{
+    for (unsigned i = first; i < s->count; i++)
+        haft__os->thread_join(s->workers[i].native);
+}

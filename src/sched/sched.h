@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The scheduler: many tasks over a few OS threads, the workers. It knows records and stacks, and no job: what a task does
+ * is one function, given when the scheduler is made, that runs a record to its end.
+ *
+ * Where runnable tasks wait, and who may touch it:
+ *
+ *  - the LIFO slot of a worker: what it woke or spawned last, and runs next. Its owner takes it with plain stores and the
+ *    light fence; a thief first raises `want`, executes the heavy fence, and then either sees that the owner is busy
+ *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only after
+ *    it has been unchanged for 20 microseconds: tasks that talk to each other stay together.
+ *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a thief
+ *    half of it at once. When it is full, half of it goes to the injection queue as one chain.
+ *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner empties.
+ *  - the injection queue: from threads that are no workers, and overflow. Pushes go to a lock-free stack, so that a signal
+ *    handler may wake a task; workers move it into a list under a lock, oldest first.
+ *
+ * Fairness: after 16 tasks from the LIFO slot the ring goes first; every 61st pick looks at timers and the injection queue
+ * first; every second at the inbox.
+ *
+ * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds and
+ * then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once more,
+ * and waits on its futex. Whoever makes a task runnable executes the light fence (the full one outside of workers) and
+ * looks at `sleepers`: one of the two sees the other. A worker is woken as a searcher; the last searcher to find work
+ * wakes one more. While any worker runs, one sleeper, the rescuer, wakes every 10 ms and takes what waits behind a worker
+ * that is stuck in a job: ring, LIFO slot, timers. When all sleep, nobody wakes. */
+#ifndef HAFT_SCHED_SCHED_H
+#define HAFT_SCHED_SCHED_H
+
+#include <stdbool.h>
+
+#include "os/os.h"
+#include "sched/stack.h"
+#include "sched/timer.h"
+#include "wait/wait.h"
+
+enum haft__sleep_word {
+    HAFT__AWAKE = 0,
+    HAFT__ASLEEP = 1,
+    HAFT__WOKEN = 2, /* and counted as a searcher by the waker */
+};
+
+/* What the next computation on this worker does for the one that just left. */
+enum haft__post {
+    HAFT__POST_NONE,
+    HAFT__POST_YIELD,  /* make it runnable, behind the others */
+    HAFT__POST_PARK,   /* park it, unless a wake came first */
+    HAFT__POST_UNLOCK, /* park it, look at its abort, release the lock */
+    HAFT__POST_STACK,  /* it has ended: give its stack back */
+};
+
+typedef struct haft__worker {
+    /* The owner's alone. */
+    haft__thread thread; /* first: the calling thread's record while it works */
+    struct haft__sched *sched;
+    unsigned number;
+    unsigned ticks;
+    unsigned lifo_runs;
+    enum haft__post post;
+    bool post_heeds;   /* with POST_UNLOCK: an abort ends the wait */
+    bool is_ours;      /* the scheduler made the thread, so no signal handler runs on it */
+    bool is_searching; /* and counted */
+    haft__record *post_record;
+    haft__lock *post_lock;
+    haft__stack *post_stack;
+    haft__fiber_note *leaving; /* of the stack that the root leaves for good */
+    haft__stack_cache stacks;
+    haft__record *pinned;          /* taken from the inbox, oldest first */
+    const haft__record *seen_lifo; /* of a victim, while searching */
+    int64_t seen_since;
+    haft__os_thread native;
+
+    /* Written by the owner, read by thieves. */
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) tail;
+    haft__atomic(uint32_t) lifo_busy;
+    haft__atomic(haft__record *) lifo;
+    haft__atomic(uint64_t) spawned; /* jobs made here and ended here; src/job counts */
+    haft__atomic(uint64_t) finished;
+
+    /* Written by thieves. */
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) head;
+    haft__atomic(uint32_t) lifo_want;
+
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleep_word;
+    haft__atomic(haft__record *) inbox;
+    haft__timers timers;
+
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__record *) ring[HAFT__RING_SIZE];
+} haft__worker;
+
+typedef struct haft__sched {
+    haft__worker *workers;
+    unsigned count;
+    /* Runs the record, whose root is bound and current, to its end. The record may be recycled when it returns. */
+    void (*run)(haft__record *);
+    /* Ends a record that could not be given a stack. */
+    void (*refuse)(haft__record *, int code);
+
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleepers;
+    haft__atomic(uint32_t) searchers;
+    haft__atomic(uint32_t) rescuer;
+    haft__atomic(uint32_t) stopping;
+
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__record *) injected; /* newest first */
+    haft__lock injection_lock;
+    haft__atomic(uint32_t) injection_count; /* in the list */
+    haft__record *injection_first;
+    haft__record *injection_last;
+} haft__sched;
+
+/* Sets up a scheduler of count workers; nothing runs yet. 0 or HAFT_ENOMEM. */
+int haft__sched_init(haft__sched *sched, unsigned count, void (*run)(haft__record *),
+                     void (*refuse)(haft__record *, int));
+/* Frees what init took. The workers have ended. */
+void haft__sched_fini(haft__sched *sched);
+/* Starts the workers from number `first` on as threads. On error none runs. */
+int haft__sched_start(haft__sched *sched, unsigned first);
+/* Makes the calling thread worker 0 until the scheduler is told to stop. */
+void haft__sched_work(haft__sched *sched);
+/* Tells every worker to stop. No job is left. From anywhere. */
+void haft__sched_stop(haft__sched *sched);
+/* Joins the worker threads from number `first` on. */
+void haft__sched_join(haft__sched *sched, unsigned first);
+
+/* Makes a new record runnable: it runs next here, or soon elsewhere. */
+void haft__sched_spawn(haft__sched *sched, haft__record *record);
+/* Gives way to others; true if there were any. The caller is a task. */
+bool haft__sched_yield(void);
+/* True when the calling worker has more than half a ring of tasks: a spawner should let some run. */
+bool haft__sched_is_crowded(void);
+
+#endif

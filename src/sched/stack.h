@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Stacks of tasks. A stack is bound when a task first runs and given back when it ends; a queued or finished job has none.
+ *
+ * Slots of one size are carved one after the other from large reserved arenas, so that page tables stay small. Each slot
+ * begins with a guard page and so ends at the next one's; the arena ends with one more. What describes a slot lives
+ * outside of it, so that the memory of an unused stack can be given back whole.
+ *
+ * An arena chooses its guards at birth: MADV_GUARD_INSTALL, which splits no mapping; where the kernel lacks it
+ * mprotect, which costs two mappings a slot, as long as all arenas together stay below a quarter of vm.max_map_count;
+ * after that none, and a canary word at the low end is compared at each switch instead. */
+#ifndef HAFT_SCHED_STACK_H
+#define HAFT_SCHED_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "wait/root.h"
+
+enum haft__guard {
+    HAFT__GUARD_ADVISED,
+    HAFT__GUARD_PROTECTED,
+    HAFT__GUARD_CANARY,
+};
+
+typedef struct haft__stack {
+    struct haft__stack *next;
+    struct haft__stack *magazine; /* in the depot: the next magazine */
+    char *low;                    /* the lowest usable byte */
+    char *top;                    /* the byte behind the highest */
+    uint8_t class;
+    uint8_t guard; /* enum haft__guard */
+    haft__fiber_note note;
+} haft__stack;
+
+typedef struct haft__stack_cache {
+    haft__stack *first; /* of the smallest class */
+    unsigned count;
+} haft__stack_cache;
+
+/* The class whose usable size is at least that many bytes, or -1: too large. */
+int haft__stack_class(size_t size);
+/* A stack of that class, or null when there is no memory. */
+haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned class);
+/* Gives one back. It may be the stack that is running: it stays in the cache, private to this worker, at least until the
+ * next call. */
+void haft__stack_give(haft__stack_cache *cache, haft__stack *stack);
+void haft__stack_cache_flush(haft__stack_cache *cache);
+
+/* True if the address lies in a guard of some arena or below the usable part of a stack; from a signal handler. */
+bool haft__stack_is_guard(const void *address);
+
+/* The word at the low end of a stack whose guard is a canary. */
+#define HAFT__CANARY UINT64_C(0xca5a4172ca5a4172)
+static inline bool haft__stack_is_whole(const haft__root *root)
+{
+    if (root->mark != HAFT__ROOT_MARK || (const char *)__builtin_frame_address(0) < root->low)
+        return false;
+    const haft__stack *stack = root->stack;
+    return stack == NULL || stack->guard != HAFT__GUARD_CANARY ||
+           *(const volatile uint64_t *)(const void *)stack->low == HAFT__CANARY;
+}
+
+/* How large a stack is, guard excluded. */
+static inline size_t haft__stack_size(const haft__stack *stack)
+{
+    return (size_t)(stack->top - stack->low);
+}
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Thread records: made at a thread's first call, given back by the destructor of a thread key at its end. */
+#include "wait/root.h"
+
+#include <string.h>
+
+#include "os/os.h"
+
+haft__arch_tls_define(haft__current_thread);
+
+void haft__root_init(haft__root *root, haft__record *record)
+{
+    root->mark = HAFT__ROOT_MARK;
+    root->context = NULL;
+    root->record = record;
+    root->blocks = NULL;
+    root->catches = NULL;
+    root->panicking = NULL;
+    root->deadline = INT64_MAX;
+    root->shields = 0;
+    root->index = record != NULL ? haft__record_index(record) : 0;
+    root->told = false;
+    if (record != NULL)
+        record->root = root;
+}
+
+void haft__thread_enter(haft__thread *thread)
+{
+    thread->before = haft__here_or_null();
+    thread->errno_address = haft__os->thread_errno();
+    thread->root = &thread->own;
+    haft__arch_tls_store(haft__current_thread, thread);
+}
+
+void haft__thread_leave(haft__thread *thread)
+{
+    haft__record_cache_flush(&thread->records);
+    haft__arch_tls_store(haft__current_thread, thread->before);
+}
+
+static void plain_thread_ends(void *argument)
+{
+    haft__thread *thread = argument;
+    haft__record_free(thread->own.record);
+    haft__thread_leave(thread);
+    haft__os->release(thread);
+}
+
+int haft__thread_at_exit(haft__thread *thread, void (*what)(void *))
+{
+    return haft__os->thread_at_exit(what, thread);
+}
+
+haft__thread *haft__here_new(void)
+{
+    haft__thread *thread = haft__os->allocate(sizeof *thread, _Alignof(haft__thread));
+    if (thread == NULL)
+        return NULL;
+    memset(thread, 0, sizeof *thread);
+    haft__record *record = haft__record_new();
+    if (record == NULL) {
+        haft__os->release(thread);
+        return NULL;
+    }
+    haft__store_relaxed(&record->kind, HAFT__KIND_PLAIN);
+    haft__root_init(&thread->own, record);
+    haft__announce_thread(&thread->note);
+    thread->own.note = &thread->note;
+    if (haft__thread_at_exit(thread, plain_thread_ends) != 0) {
+        haft__record_free(record);
+        haft__os->release(thread);
+        return NULL;
+    }
+    haft__thread_enter(thread);
+    return thread;
+}
+
+haft__thread *haft__here_always(void)
+{
+    haft__thread *thread = haft__here();
+    if (thread == NULL) {
+        static const char text[] = "haft: no memory for the record of a thread that must wait\n";
+        haft__os->write_error(text, sizeof text - 1);
+        haft__os->abort();
+    }
+    return thread;
+}

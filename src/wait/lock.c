@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/lock.h"
+
+#include "base/sizes.h"
+#include "os/os.h"
+
+void haft__lock_contended(haft__lock *lock)
+{
+    unsigned pauses = HAFT__LOCK_PAUSES_FIRST;
+    for (;;) {
+        for (unsigned i = 0; i < pauses; i++)
+            haft__spin("a lock of the library is held");
+        if (pauses < HAFT__LOCK_PAUSES_LAST)
+            pauses *= 2;
+        else
+            haft__os->yield();
+        /* Relaxed look first: a failed exchange would take the line away from the holder. */
+        if (haft__load_relaxed(lock) == 0 && haft__exchange_acquire(lock, 1) == 0)
+            return;
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record of something that can wait: a task, a thread, a blocking call. It is the front half of a job's descriptor;
+ * a plain thread has one too, from its first call on.
+ *
+ * Records live in one process-wide table whose addresses are never given back and never change their kind of content.
+ * Therefore a waker, an aborter or a timer may touch a record that it found a moment ago even if its job has ended since:
+ * the worst that happens is a wake that nobody needed, and every wait loop looks again after each wake.
+ *
+ * The state word is changed as a whole, by compare-exchange:
+ *
+ *     generation:32 | joiner:24 | flags:8
+ *
+ * The generation is counted up each time the slot is recycled; a handle with another one is stale. A slot whose
+ * generation would come round again is never used any more. The joiner is the table index of the record that waits to
+ * join, valid while CLAIMED: claim and identity appear in one exchange, so whoever sets DONE knows whom to wake and need
+ * not touch the descriptor afterwards.
+ *
+ * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by the waiter's successor, once its registers are
+ * saved (by the waiter itself if it is a thread); PARKED -> RUNNING by exactly one waker, who then makes it ready;
+ * RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. */
+#ifndef HAFT_WAIT_RECORD_H
+#define HAFT_WAIT_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/sizes.h"
+
+struct haft__root;
+struct haft__sched;
+
+enum {
+    HAFT__DONE = 1,     /* ended; the outcome is in the descriptor */
+    HAFT__CLAIMED = 2,  /* somebody joins, detaches or owns the right to; at most one */
+    HAFT__ABORT = 4,    /* an abort was requested */
+    HAFT__DETACHED = 8, /* nobody will join: whoever ends it recycles it */
+    HAFT__WATCHED = 16, /* haft_wait callers are enrolled */
+    HAFT__GROUP = 32,   /* owned by a set or a scope, which is told of the end */
+    HAFT__TOKEN = 64,   /* haft_park's token */
+    HAFT__FLAGS = 255,
+};
+#define HAFT__JOINER_SHIFT 8
+#define HAFT__JOINER_MASK (UINT64_C(0xffffff) << HAFT__JOINER_SHIFT)
+#define HAFT__GENERATION_SHIFT 32
+
+enum haft__wait_word {
+    HAFT__RUNNING = 0,
+    HAFT__PARKED = 1,
+    HAFT__NOTIFIED = 2,
+};
+
+/* What a record stands for. The first values are those of haft_kind. */
+enum {
+    HAFT__KIND_TASK = 0,
+    HAFT__KIND_THREAD = 1,
+    HAFT__KIND_BLOCKING = 2,
+    HAFT__KIND_PLAIN = 3, /* a thread that is not ours */
+    HAFT__KIND_FREE = 4,
+};
+
+typedef struct haft__record {
+    haft__atomic(uint64_t) state;
+    haft__atomic(uint32_t) word;
+    uint32_t frame_size;
+    struct haft__root *root;                 /* where it runs; null before its first run and after its end */
+    struct haft__record *next;               /* link of the one queue or cache that it is in */
+    haft__atomic(struct haft__sched *) home; /* the scheduler it belongs to; null for a plain thread */
+    int32_t code;                            /* once ended: what the body returned */
+    uint8_t end;                             /* once ended: haft_end */
+    haft__atomic(uint8_t) kind;              /* relaxed: read by scans of the table */
+    uint8_t stack_class;
+    uint8_t flags; /* HAFT__PINNED and the like; written before the first run only */
+} haft__record;
+
+enum {
+    HAFT__PINNED = 1,
+    HAFT__LOAN = 2,       /* the frame is the lender's; the inline frame holds its address */
+    HAFT__HEAP_FRAME = 4, /* the inline frame holds the address of a block of its own */
+};
+
+static inline uint32_t haft__generation(uint64_t state)
+{
+    return (uint32_t)(state >> HAFT__GENERATION_SHIFT);
+}
+
+static inline uint32_t haft__joiner(uint64_t state)
+{
+    return (uint32_t)((state & HAFT__JOINER_MASK) >> HAFT__JOINER_SHIFT);
+}
+
+/* --- The table (wait/table.c) --- */
+
+/* Whole descriptors are this large; the front is the record, the rest belongs to src/job. */
+#define HAFT__DESCRIPTOR_SIZE 128
+
+/* A free slot, or null when there is no memory. Its state holds a fresh generation and no flags. */
+haft__record *haft__record_new(void);
+/* Gives a slot back: the generation moves on, and every handle to it is stale. */
+void haft__record_free(haft__record *record);
+/* By number and back; a number is below 2^24 and never 0. */
+haft__record *haft__record_at(uint32_t index);
+uint32_t haft__record_index(const haft__record *record);
+/* Calls visit for every slot that was ever used. The slots live on meanwhile: visit reads them through atomics. */
+void haft__record_each(void (*visit)(haft__record *, void *), void *argument);
+
+/* A thread's private cache of free slots. */
+typedef struct haft__record_cache {
+    haft__record *first;
+    unsigned count;
+} haft__record_cache;
+void haft__record_cache_flush(haft__record_cache *cache);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What only something that runs needs, and a queued or finished job does not: at the top of a task's stack, or in a
+ * thread's own record. Read and written by its owner alone, but for the context, which the successor reads after a switch.
+ *
+ * Who runs here: haft__here() is the one accessor to the calling OS thread's record, and through it to the running job. A
+ * task may continue on another thread after any wait, so the pointer must be asked for again then; it is read by assembly
+ * that no compiler caches. */
+#ifndef HAFT_WAIT_ROOT_H
+#define HAFT_WAIT_ROOT_H
+
+#include <stdint.h>
+
+#include "arch/announce.h"
+#include "arch/arch.h"
+#include "arch/tls.h"
+#include "haft/panic.h"
+#include "wait/record.h"
+
+struct haft__stack;
+struct haft__worker;
+struct haft__catch;
+struct haft__panic;
+
+/* Found in every root at every switch; anything else means that a stack was overwritten from its far end. */
+#define HAFT__ROOT_MARK UINT64_C(0x68616674726f6f74)
+
+typedef struct haft__root {
+    uint64_t mark;             /* HAFT__ROOT_MARK */
+    haft__context *context;    /* where a suspended one continues */
+    haft__record *record;      /* who it is; null for a worker that idles */
+    struct haft__stack *stack; /* a task's; null on a thread's own stack */
+    const char *low;           /* a task's: no frame lies below */
+    haft_block *blocks;        /* defers, timeouts, shields and scopes that are open, innermost first */
+    struct haft__catch *catches;
+    struct haft__panic *panicking; /* being raised now; null otherwise */
+    int64_t deadline;              /* the nearest that counts; INT64_MAX: none */
+    uint32_t shields;              /* how many are open */
+    uint32_t index;                /* of the record */
+    uint32_t worker;               /* a task's: the number of the worker that it last ran on */
+    bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
+    haft__fiber_note *note;        /* of the stack */
+} haft__root;
+
+typedef struct haft__thread {
+    haft__root *root;            /* of what runs here now */
+    struct haft__worker *worker; /* null unless this thread is a scheduler's */
+    int *errno_address;
+    struct haft__thread *before; /* what haft__here gave before this record was put in place */
+    haft__record_cache records;
+    void *signal_stack;
+    struct haft__sched *home; /* for jobs spawned here without a runtime; null: the default one */
+    haft__root own;           /* of the thread's own stack */
+    haft__fiber_note note;
+} haft__thread;
+
+haft__arch_tls_declare(haft__current_thread);
+
+/* The calling thread's record, null if it never had one. */
+static inline __attribute__((always_inline)) haft__thread *haft__here_or_null(void)
+{
+    return (haft__thread *)haft__arch_tls_load(haft__current_thread);
+}
+
+/* The calling thread's record, made at first use. Null when there is no memory for it. */
+haft__thread *haft__here_new(void);
+static inline __attribute__((always_inline)) haft__thread *haft__here(void)
+{
+    haft__thread *thread = haft__here_or_null();
+    return __builtin_expect(thread != NULL, 1) ? thread : haft__here_new();
+}
+/* The same for calls that cannot fail: ends the process with a message when there is no memory. */
+haft__thread *haft__here_always(void);
+
+/* Prepares a root for somebody new. The stack and the note are the caller's to set. */
+void haft__root_init(haft__root *root, haft__record *record);
+
+/* Puts thread in place as the calling thread's record, and takes it away again. */
+void haft__thread_enter(haft__thread *thread);
+void haft__thread_leave(haft__thread *thread);
+
+/* Arranges that what() runs with thread when the calling OS thread ends. 0 or a negative code. */
+int haft__thread_at_exit(haft__thread *thread, void (*what)(void *));
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Parking and waking: what threads do themselves, and the one place where a waker wins. The protocol stands in wait.h. */
+#include "wait/wait.h"
+
+#include "os/os.h"
+
+static bool is_task(const haft__record *record)
+{
+    return haft__load_relaxed(&record->kind) == HAFT__KIND_TASK;
+}
+
+/* A parked thread spins for a moment, because a sleep and a wake across processors cost ten microseconds, then sleeps. */
+static void thread_wait(haft__root *root)
+{
+    haft__record *record = root->record;
+    for (unsigned i = 0; i < HAFT__THREAD_SPINS; i++) {
+        if (haft__load_acquire(&record->word) != HAFT__PARKED)
+            return;
+        haft__spin("a thread waits to be woken");
+    }
+    while (haft__load_acquire(&record->word) == HAFT__PARKED) {
+        int rc = haft__os->futex_wait(&record->word, HAFT__PARKED, root->deadline);
+        if (rc == -ETIMEDOUT) {
+            uint32_t parked = HAFT__PARKED;
+            /* Lost to a waker: the wake counts. */
+            haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING);
+            return;
+        }
+    }
+}
+
+void haft__park(void)
+{
+    haft__root *root = haft__here_or_null()->root;
+    haft__record *record = root->record;
+    uint32_t word = haft__load_relaxed(&record->word);
+    if (word == HAFT__NOTIFIED) {
+        /* Acquire: partner of the waker's compare-exchange; what it published is seen. */
+        haft__exchange_acquire(&record->word, HAFT__RUNNING);
+        return;
+    }
+    if (is_task(record)) {
+        haft__task_park(root);
+        return;
+    }
+    uint32_t running = HAFT__RUNNING;
+    if (haft__cas_acq_rel(&record->word, &running, HAFT__PARKED))
+        thread_wait(root);
+    else
+        haft__exchange_acquire(&record->word, HAFT__RUNNING);
+}
+
+void haft__park_unlocking(haft__lock *lock)
+{
+    haft__root *root = haft__here_or_null()->root;
+    haft__record *record = root->record;
+    if (is_task(record)) {
+        haft__task_park_unlocking(root, lock);
+        return;
+    }
+    bool heeds = root->shields == 0;
+    /* Release: a waker who reads PARKED sees everything before. Then the light fence, whose partner is the heavy one in
+     * haft_abort: either this load sees the abort, or the aborter sees PARKED. */
+    haft__store_release(&record->word, HAFT__PARKED);
+    haft__fence_light();
+    if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
+        uint32_t parked = HAFT__PARKED;
+        haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING);
+    }
+    haft__lock_release(lock);
+    thread_wait(root);
+}
+
+/* True if this call ended a park, so that the caller must make the record ready. */
+static bool win_wake(haft__record *record)
+{
+    uint32_t word = haft__load_relaxed(&record->word);
+    for (;;) {
+        uint32_t next = word == HAFT__PARKED ? HAFT__RUNNING : HAFT__NOTIFIED;
+        /* An exchange even from NOTIFIED to NOTIFIED: its release publishes what this waker did. */
+        if (haft__cas_weak_acq_rel(&record->word, &word, next))
+            return word == HAFT__PARKED;
+    }
+}
+
+void haft__wake(haft__record *record)
+{
+    if (!win_wake(record))
+        return;
+    if (is_task(record))
+        haft__task_ready(record);
+    else
+        haft__os->futex_wake(&record->word, 1);
+}
+
+void haft__wake_from_signal(haft__record *record)
+{
+    if (!win_wake(record))
+        return;
+    if (is_task(record))
+        haft__task_ready_from_signal(record);
+    else
+        haft__os->futex_wake(&record->word, 1);
+}
+
+int haft__refusal(const haft__root *root)
+{
+    if (haft__is_aborted_here(root))
+        return HAFT_ECANCELED;
+    if (__builtin_expect(root->deadline != INT64_MAX, 0) && haft__os->now() >= root->deadline)
+        return HAFT_ETIMEDOUT;
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Parking and waking, the same for tasks and threads.
+ *
+ * A waiter publishes itself somewhere (a claim in a job's state word, a node in a list), parks, and looks again after
+ * every return: returns without cause are legal. Whoever makes true what it waits for wakes it afterwards. Two ways to
+ * park, by what publishes:
+ *
+ *  - haft__park: published before; a wake that comes before the park is kept in the wait word (NOTIFIED).
+ *  - haft__park_unlocking: published under a lock, which is released only once the waiter is parked: a waker who holds
+ *    the lock always finds it PARKED. An abort takes no lock: it stores the flag, makes every processor execute a fence,
+ *    and looks at the wait word; the waiter's successor stores PARKED, executes the light fence, and looks at the flag.
+ *    One of the two sees the other's store.
+ *
+ * A wait that may be refused asks haft__refusal before each park: aborted and not shielded, or past the deadline. */
+#ifndef HAFT_WAIT_WAIT_H
+#define HAFT_WAIT_WAIT_H
+
+#include "haft/codes.h"
+#include "wait/lock.h"
+#include "wait/root.h"
+
+/* Waits until the running record is woken or its deadline has passed, or without cause. Suspends. */
+void haft__park(void);
+void haft__park_unlocking(haft__lock *lock);
+
+/* Ends one park of that record, the present or the next. From anywhere; allocates nothing. */
+void haft__wake(haft__record *record);
+/* The same, callable from a signal handler. */
+void haft__wake_from_signal(haft__record *record);
+
+/* Is this abort to be heeded here? */
+static inline bool haft__is_aborted_here(const haft__root *root)
+{
+    return root->shields == 0 && root->record != NULL && (haft__load_relaxed(&root->record->state) & HAFT__ABORT) != 0;
+}
+
+/* HAFT_ECANCELED, HAFT_ETIMEDOUT, or 0: go on waiting. Whoever returns it to the user passes it through haft__tell. */
+int haft__refusal(const haft__root *root);
+
+/* Notes that the job is told, if it is. */
+static inline int haft__tell(haft__root *root, int rc)
+{
+    if (rc == HAFT_ECANCELED)
+        root->told = true;
+    return rc;
+}
+
+/* What every suspension point looks at on entry: the abort alone. Told already. */
+static inline int haft__refusal_on_entry(haft__root *root)
+{
+    if (__builtin_expect(!haft__is_aborted_here(root), 1))
+        return 0;
+    return haft__tell(root, HAFT_ECANCELED);
+}
+
+/* Masks abort and deadlines for the library's own waits that must not fail. */
+typedef struct haft__shield {
+    int64_t deadline;
+} haft__shield;
+static inline haft__shield haft__shield_raise(haft__root *root)
+{
+    haft__shield shield = { .deadline = root->deadline };
+    root->shields++;
+    root->deadline = INT64_MAX;
+    return shield;
+}
+static inline void haft__shield_lower(haft__root *root, haft__shield shield)
+{
+    root->shields--;
+    root->deadline = shield.deadline;
+}
+
+/* --- Provided by src/sched for tasks --- */
+void haft__task_park(haft__root *root);
+void haft__task_park_unlocking(haft__root *root, haft__lock *lock);
+void haft__task_ready(haft__record *record);
+void haft__task_ready_from_signal(haft__record *record);
+
+#endif
