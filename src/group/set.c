@@ -226,7 +226,7 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
         haft__lock_release(&set->lock);
     }
     haft__job_unmake(job);
-    return haft__tell(here->root, rc);
+    return haft__tell(me, rc);
 }
 
 int haft_set_add(haft_set *set, haft_handle *h)

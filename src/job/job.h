@@ -206,12 +206,45 @@ void haft__overflow_setup(void);
 /* --- Runtimes (job/runtime.c) --- */
 
 /* The runtime for a job spawned here without .runtime; starts the default one. Null: *rc tells. */
-haft_runtime *haft__runtime_here(haft__thread *here, int *rc);
+haft_runtime *haft__runtime_standard(int *rc);
+static inline haft_runtime *haft__runtime_here(haft__thread *here, int *rc)
+{
+    /* Workers, threads and the pool of a runtime know it; a plain thread does not. */
+    return __builtin_expect(here->home != NULL, 1) ? (haft_runtime *)(void *)here->home : haft__runtime_standard(rc);
+}
 /* Runtimes that have begun and not ended. */
 unsigned haft__runtimes_live(void);
+/* Counts a job that was made or has ended. A worker of the runtime counts in plain increments, made of atomics for those
+ * who sum up: only the owner writes. Release: whoever sees the count sees what was done before it. */
+static inline void haft__runtime_count(haft__thread *here, haft_runtime *runtime, bool is_end)
+{
+    haft__worker *w = here != NULL ? here->worker : NULL;
+    if (__builtin_expect(w != NULL && w->sched == &runtime->sched, 1)) {
+        haft__atomic(uint64_t) *counter = is_end ? &w->finished : &w->spawned;
+        haft__store_release(counter, haft__load_relaxed(counter) + 1);
+    } else {
+        haft__fetch_add_acq_rel(is_end ? &runtime->finished : &runtime->spawned, 1);
+    }
+    haft__fence_light(); /* partner: the heavy fence in close_runtime; what follows is a look at `closing` */
+}
+void haft__runtime_tell_closer(haft_runtime *runtime);
+
+/* Counts an ended job, and tells a closer. */
+static inline void haft__runtime_leave(haft_runtime *runtime)
+{
+    haft__runtime_count(haft__here_or_null(), runtime, true);
+    if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0))
+        haft__runtime_tell_closer(runtime);
+}
+
 /* Counts a new job; HAFT_ESHUTDOWN if the runtime accepts none. */
-int haft__runtime_enter(haft_runtime *runtime);
-/* Counts an ended one, and tells a closer. */
-void haft__runtime_leave(haft_runtime *runtime);
+static inline int haft__runtime_enter(haft__thread *here, haft_runtime *runtime)
+{
+    haft__runtime_count(here, runtime, false);
+    if (__builtin_expect(haft__load_relaxed(&runtime->closing) == 0, 1))
+        return 0;
+    haft__runtime_leave(runtime);
+    return HAFT_ESHUTDOWN;
+}
 
 #endif

@@ -253,18 +253,22 @@ int haft_detach(haft_handle *h)
 
 void haft_drop(haft_handle *h)
 {
-    if (h == NULL || h->slot_ == NULL) {
-        if (h != NULL)
-            *h = HAFT_NULL_HANDLE;
+    if (h == NULL || is_self(h->slot_))
         return;
+    if (h->slot_ != NULL) {
+        haft__root *me = haft__here_always()->root;
+        haft__shield shield = haft__shield_raise(me);
+        haft_abort(*h);
+        int rc;
+        /* Busy: another copy joins now. It takes the job, or gives up and leaves it to this one. */
+        while ((rc = haft_join_raw(h, NULL, 0)) == HAFT_EBUSY)
+            if (haft_wait(*h) == 0)
+                haft_yield();
+        if (rc == HAFT_EDEADLK) /* its own: nobody is left to wait for it */
+            haft_detach(h);
+        haft__shield_lower(me, shield);
     }
-    if (is_self(h->slot_))
-        return;
-    haft__root *me = haft__here_always()->root;
-    haft_abort(*h);
-    haft__shield shield = haft__shield_raise(me);
-    haft_join_raw(h, NULL, 0);
-    haft__shield_lower(me, shield);
+    *h = HAFT_NULL_HANDLE;
 }
 
 int haft_wait(haft_handle h)

@@ -14,7 +14,11 @@ void haft__job_recycle(haft__job *job)
         haft__os->release(job->name);
     if ((job->record.flags & HAFT__HEAP_FRAME) != 0)
         haft__os->release(job->frame.address);
-    haft__record_free(&job->record);
+    haft__thread *here = haft__here_or_null();
+    if (here != NULL)
+        haft__record_give(here, &job->record);
+    else
+        haft__record_free(&job->record);
 }
 
 void haft__job_unmake(haft__job *job)
@@ -111,11 +115,11 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
     haft_runtime *runtime = options->runtime != NULL ? options->runtime : haft__runtime_here(here, &rc);
     if (runtime == NULL)
         return rc;
-    rc = haft__runtime_enter(runtime);
+    rc = haft__runtime_enter(here, runtime);
     if (rc != 0)
         return rc;
 
-    haft__job *job = haft__job_of(haft__record_new());
+    haft__job *job = haft__job_of(haft__record_take(here));
     if (job == NULL) {
         haft__runtime_leave(runtime);
         return HAFT_ENOMEM;

@@ -58,7 +58,7 @@ void haft__job_end(haft__job *job)
 {
     haft_runtime *runtime = haft__job_runtime(job);
     haft__root *root = job->record.root, *left = NULL;
-    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD)
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && root != NULL) /* else it was refused */
         left = haft__native_as_root(haft__os->thread_self());
     bool dropped = false;
     uint64_t state = haft__load_acquire(&job->record.state);

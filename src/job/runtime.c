@@ -23,47 +23,11 @@ static struct {
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */
 
-static void count(haft__atomic(uint64_t) *counter)
+void haft__runtime_tell_closer(haft_runtime *runtime)
 {
-    /* Only the owning worker writes it: a plain increment, made of atomics for those who sum up. Release: whoever sees
-     * the count sees what was done before it. */
-    haft__store_release(counter, haft__load_relaxed(counter) + 1);
-}
-
-static haft__worker *worker_of(haft_runtime *runtime)
-{
-    haft__thread *here = haft__here_or_null();
-    return here != NULL && here->worker != NULL && here->worker->sched == &runtime->sched ? here->worker : NULL;
-}
-
-int haft__runtime_enter(haft_runtime *runtime)
-{
-    haft__worker *w = worker_of(runtime);
-    if (w != NULL)
-        count(&w->spawned);
-    else
-        haft__fetch_add_acq_rel(&runtime->spawned, 1);
-    haft__fence_light(); /* partner: the heavy fence in close_runtime */
-    if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0)) {
-        haft__runtime_leave(runtime);
-        return HAFT_ESHUTDOWN;
-    }
-    return 0;
-}
-
-void haft__runtime_leave(haft_runtime *runtime)
-{
-    haft__worker *w = worker_of(runtime);
-    if (w != NULL)
-        count(&w->finished);
-    else
-        haft__fetch_add_acq_rel(&runtime->finished, 1);
-    haft__fence_light(); /* the same partner */
-    if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0)) {
-        haft__record *closer = haft__load_acquire(&runtime->closer);
-        if (closer != NULL)
-            haft__wake(closer);
-    }
+    haft__record *closer = haft__load_acquire(&runtime->closer);
+    if (closer != NULL)
+        haft__wake(closer);
 }
 
 static uint64_t live_jobs(haft_runtime *runtime)
@@ -248,7 +212,7 @@ int haft_runtime_drop(haft_runtime **runtime)
 
 /* --- The default runtime ------------------------------------------------------------------------------------------ */
 
-static haft_runtime *standard_runtime(int *rc)
+haft_runtime *haft__runtime_standard(int *rc)
 {
     for (;;) {
         haft__lock_acquire(&all.lock);
@@ -272,16 +236,6 @@ static haft_runtime *standard_runtime(int *rc)
         haft__lock_release(&all.lock);
         return *rc == 0 ? runtime : NULL;
     }
-}
-
-haft_runtime *haft__runtime_here(haft__thread *here, int *rc)
-{
-    haft__job *job = haft__job_here(here->root);
-    if (job != NULL)
-        return haft__job_runtime(job);
-    if (here->home != NULL)
-        return (haft_runtime *)(void *)here->home;
-    return standard_runtime(rc);
 }
 
 int haft_runtime_stop(void)

@@ -357,7 +357,7 @@ static haft__root *bind(haft__worker *w, haft__record *record)
         return NULL;
     haft__root *root = (haft__root *)(void *)((uintptr_t)(stack->top - sizeof *root) & ~(uintptr_t)63);
     init_task_root(w, root, record, stack);
-    root->context = haft__arch_prepare(root);
+    root->context = haft__arch_prepare_with(root, w->control);
     return root;
 }
 
@@ -653,6 +653,7 @@ static void worker_runs(haft__worker *w)
     haft__thread_enter(&w->thread);
     haft__announce_thread(&w->thread.note);
     w->thread.own.note = &w->thread.note;
+    w->control = haft__arch_control();
     idle(w);
     haft__stack_cache_flush(&w->stacks);
     haft__thread_leave(&w->thread);

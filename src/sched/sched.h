@@ -69,6 +69,7 @@ typedef struct haft__worker {
     const haft__record *seen_lifo; /* of a victim, while searching */
     int64_t seen_since;
     haft__os_thread native;
+    haft__control control; /* the thread's own floating point control words: what a new task begins with */
 
     /* Written by the owner, read by thieves. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) tail;

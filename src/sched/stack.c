@@ -29,10 +29,8 @@ static struct {
 
 static haft__atomic(struct arena *) arenas;
 
-int haft__stack_class(size_t size)
+int haft__stack_class_of(size_t size)
 {
-    if (size == 0)
-        return 0;
     size_t page = haft__os->page_size();
     size_t slot = HAFT__STACK_SIZE;
     for (int class = 0; class < HAFT__STACK_CLASSES; class ++, slot *= 2)
@@ -173,20 +171,15 @@ static void depot_put(haft__stack *first)
     haft__lock_release(&depot.lock);
 }
 
-haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned class)
+haft__stack *haft__stack_take_slowly(haft__stack_cache *cache, unsigned class)
 {
-    if (class != 0)
-        return depot_take(class);
-    if (cache->first == NULL) {
-        cache->first = depot_take(0);
-        if (cache->first == NULL)
-            return NULL;
-        for (haft__stack *s = cache->first; s != NULL; s = s->next)
-            cache->count++;
-    }
-    haft__stack *stack = cache->first;
+    haft__stack *stack = depot_take(class);
+    if (stack == NULL || class != 0)
+        return stack;
     cache->first = stack->next;
-    cache->count--;
+    cache->count = 0;
+    for (haft__stack *s = cache->first; s != NULL; s = s->next)
+        cache->count++;
     return stack;
 }
 

@@ -39,9 +39,22 @@ typedef struct haft__stack_cache {
 } haft__stack_cache;
 
 /* The class whose usable size is at least that many bytes, or -1: too large. */
-int haft__stack_class(size_t size);
+int haft__stack_class_of(size_t size);
+static inline int haft__stack_class(size_t size)
+{
+    return __builtin_expect(size == 0, 1) ? 0 : haft__stack_class_of(size);
+}
 /* A stack of that class, or null when there is no memory. */
-haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned class);
+haft__stack *haft__stack_take_slowly(haft__stack_cache *cache, unsigned class);
+static inline haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned class)
+{
+    haft__stack *stack = cache->first;
+    if (__builtin_expect(class != 0 || stack == NULL, 0))
+        return haft__stack_take_slowly(cache, class);
+    cache->first = stack->next;
+    cache->count--;
+    return stack;
+}
 /* Gives one back. It may be the stack that is running: it stays in the cache, private to this worker, at least until the
  * next call. */
 void haft__stack_give(haft__stack_cache *cache, haft__stack *stack);

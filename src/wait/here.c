@@ -9,22 +9,6 @@
 
 haft__arch_tls_define(haft__current_thread);
 
-void haft__root_init(haft__root *root, haft__record *record)
-{
-    root->mark = HAFT__ROOT_MARK;
-    root->context = NULL;
-    root->record = record;
-    root->blocks = NULL;
-    root->catches = NULL;
-    root->panicking = NULL;
-    root->deadline = INT64_MAX;
-    root->shields = 0;
-    root->index = record != NULL ? haft__record_index(record) : 0;
-    root->told = false;
-    if (record != NULL)
-        record->root = root;
-}
-
 void haft__thread_enter(haft__thread *thread)
 {
     thread->before = haft__here_or_null();

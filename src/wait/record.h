@@ -100,9 +100,28 @@ static inline uint32_t haft__joiner(uint64_t state)
 haft__record *haft__record_new(void);
 /* Gives a slot back: the generation moves on, and every handle to it is stale. */
 void haft__record_free(haft__record *record);
+/* A chunk of descriptors is aligned to its size; its first slot holds its place in the table instead of a descriptor,
+ * because number 0 of the whole table stands for "nobody". */
+struct haft__chunk {
+    uint32_t number;
+};
+#define HAFT__CHUNK_BYTES ((size_t)HAFT__CHUNK_RECORDS * HAFT__DESCRIPTOR_SIZE)
+extern haft__atomic(struct haft__chunk *) haft__chunks[HAFT__CHUNK_COUNT];
+
 /* By number and back; a number is below 2^24 and never 0. */
-haft__record *haft__record_at(uint32_t index);
-uint32_t haft__record_index(const haft__record *record);
+static inline haft__record *haft__record_at(uint32_t index)
+{
+    /* Relaxed: the index came by an acquire from somebody who had the record. */
+    struct haft__chunk *chunk = haft__load_relaxed(&haft__chunks[index / HAFT__CHUNK_RECORDS]);
+    return (haft__record *)(void *)((char *)chunk + (size_t)(index % HAFT__CHUNK_RECORDS) * HAFT__DESCRIPTOR_SIZE);
+}
+
+static inline uint32_t haft__record_index(const haft__record *record)
+{
+    uintptr_t address = (uintptr_t)record, offset = address & (HAFT__CHUNK_BYTES - 1);
+    const struct haft__chunk *chunk = (const struct haft__chunk *)(address - offset);
+    return chunk->number * HAFT__CHUNK_RECORDS + (uint32_t)(offset / HAFT__DESCRIPTOR_SIZE);
+}
 /* Calls visit for every slot that was ever used. The slots live on meanwhile: visit reads them through atomics. */
 void haft__record_each(void (*visit)(haft__record *, void *), void *argument);
 

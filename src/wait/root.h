@@ -72,8 +72,51 @@ static inline __attribute__((always_inline)) haft__thread *haft__here(void)
 /* The same for calls that cannot fail: ends the process with a message when there is no memory. */
 haft__thread *haft__here_always(void);
 
+/* haft__record_new and haft__record_free for the thread's own cache, where they find what they need. */
+static inline haft__record *haft__record_take(haft__thread *here)
+{
+    haft__record *record = here->records.first;
+    if (__builtin_expect(record == NULL, 0))
+        return haft__record_new();
+    here->records.first = record->next;
+    here->records.count--;
+    return record;
+}
+
+static inline void haft__record_give(haft__thread *here, haft__record *record)
+{
+    uint64_t generation = haft__generation(haft__load_relaxed(&record->state));
+    if (__builtin_expect(generation == UINT32_MAX || here->records.count >= 2 * HAFT__MAGAZINE, 0)) {
+        haft__record_free(record);
+        return;
+    }
+    record->root = NULL;
+    haft__store_relaxed(&record->home, NULL);
+    haft__store_relaxed(&record->kind, HAFT__KIND_FREE);
+    /* Release: see haft__record_free. */
+    haft__store_release(&record->state, (generation + 1) << HAFT__GENERATION_SHIFT);
+    record->next = here->records.first;
+    here->records.first = record;
+    here->records.count++;
+}
+
 /* Prepares a root for somebody new. The stack and the note are the caller's to set. */
-void haft__root_init(haft__root *root, haft__record *record);
+static inline void haft__root_init(haft__root *root, haft__record *record)
+{
+    root->mark = HAFT__ROOT_MARK;
+    root->context = NULL;
+    root->record = record;
+    root->blocks = NULL;
+    root->catches = NULL;
+    root->panicking = NULL;
+    root->deadline = INT64_MAX;
+    root->shields = 0;
+    root->told = false;
+    if (record != NULL) {
+        root->index = haft__record_index(record);
+        record->root = root;
+    }
+}
 
 /* Puts thread in place as the calling thread's record, and takes it away again. */
 void haft__thread_enter(haft__thread *thread);

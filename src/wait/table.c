@@ -12,19 +12,12 @@
 #include "wait/lock.h"
 #include "wait/root.h"
 
-#define CHUNK_BYTES ((size_t)HAFT__CHUNK_RECORDS * HAFT__DESCRIPTOR_SIZE)
-
-/* The first slot of a chunk: number 0 of the whole table stands for "nobody", and a chunk needs to know its place. */
-struct chunk {
-    uint32_t number;
-};
-
 _Static_assert(sizeof(haft__record) <= HAFT__DESCRIPTOR_SIZE, "a record is the front of a descriptor");
 _Static_assert((HAFT__CHUNK_RECORDS & (HAFT__CHUNK_RECORDS - 1)) == 0, "masked");
 _Static_assert((uint64_t)HAFT__CHUNK_RECORDS *HAFT__CHUNK_COUNT <= (UINT64_C(1) << 24),
                "the joiner field holds 24 bits");
 
-static haft__atomic(struct chunk *) chunks[HAFT__CHUNK_COUNT];
+haft__atomic(struct haft__chunk *) haft__chunks[HAFT__CHUNK_COUNT];
 /* Slots handed out so far, those of chunk headers included. */
 static haft__atomic(uint32_t) carved;
 
@@ -33,23 +26,9 @@ static struct {
     haft__record *magazines;
 } depot;
 
-static haft__record *slot(struct chunk *chunk, uint32_t i)
+static haft__record *slot(struct haft__chunk *chunk, uint32_t i)
 {
     return (haft__record *)(void *)((char *)chunk + (size_t)i * HAFT__DESCRIPTOR_SIZE);
-}
-
-haft__record *haft__record_at(uint32_t index)
-{
-    /* Relaxed: the index came by an acquire from somebody who had the record. */
-    struct chunk *chunk = haft__load_relaxed(&chunks[index / HAFT__CHUNK_RECORDS]);
-    return slot(chunk, index % HAFT__CHUNK_RECORDS);
-}
-
-uint32_t haft__record_index(const haft__record *record)
-{
-    uintptr_t address = (uintptr_t)record;
-    const struct chunk *chunk = (const struct chunk *)(address & ~(uintptr_t)(CHUNK_BYTES - 1));
-    return chunk->number * HAFT__CHUNK_RECORDS + (uint32_t)((address & (CHUNK_BYTES - 1)) / HAFT__DESCRIPTOR_SIZE);
 }
 
 /* Makes a magazine of slots that were never used. The depot's lock is held. */
@@ -60,14 +39,14 @@ static haft__record *carve(void)
     if (at % HAFT__CHUNK_RECORDS == 0) {
         if (number == HAFT__CHUNK_COUNT)
             return NULL;
-        struct chunk *fresh = haft__os->allocate(CHUNK_BYTES, CHUNK_BYTES);
+        struct haft__chunk *fresh = haft__os->allocate(HAFT__CHUNK_BYTES, HAFT__CHUNK_BYTES);
         if (fresh == NULL)
             return NULL;
         fresh->number = number;
-        haft__store_release(&chunks[number], fresh);
+        haft__store_release(&haft__chunks[number], fresh);
         at++;
     }
-    struct chunk *chunk = haft__load_relaxed(&chunks[number]);
+    struct haft__chunk *chunk = haft__load_relaxed(&haft__chunks[number]);
     haft__record *first = NULL;
     uint32_t end = (at / HAFT__MAGAZINE + 1) * HAFT__MAGAZINE;
     for (uint32_t i = end; i-- > at;) {

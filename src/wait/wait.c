@@ -104,11 +104,7 @@ void haft__wake_from_signal(haft__record *record)
         haft__os->futex_wake(&record->word, 1);
 }
 
-int haft__refusal(const haft__root *root)
+int haft__refusal_by_clock(const haft__root *root)
 {
-    if (haft__is_aborted_here(root))
-        return HAFT_ECANCELED;
-    if (__builtin_expect(root->deadline != INT64_MAX, 0) && haft__os->now() >= root->deadline)
-        return HAFT_ETIMEDOUT;
-    return 0;
+    return haft__os->now() >= root->deadline ? HAFT_ETIMEDOUT : 0;
 }

@@ -36,7 +36,13 @@ static inline bool haft__is_aborted_here(const haft__root *root)
 }
 
 /* HAFT_ECANCELED, HAFT_ETIMEDOUT, or 0: go on waiting. Whoever returns it to the user passes it through haft__tell. */
-int haft__refusal(const haft__root *root);
+int haft__refusal_by_clock(const haft__root *root);
+static inline int haft__refusal(const haft__root *root)
+{
+    if (__builtin_expect(haft__is_aborted_here(root), 0))
+        return HAFT_ECANCELED;
+    return __builtin_expect(root->deadline == INT64_MAX, 1) ? 0 : haft__refusal_by_clock(root);
+}
 
 /* Notes that the job is told, if it is. */
 static inline int haft__tell(haft__root *root, int rc)

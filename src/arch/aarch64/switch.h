@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 struct haft__context {
-    uint64_t fp;          /* x29 */
-    void *resume;         /* x30 */
-    uint64_t x[10];       /* x19 to x28 */
-    uint64_t d[8];        /* d8 to d15 */
+    uint64_t fp;    /* x29 */
+    void *resume;   /* x30 */
+    uint64_t x[10]; /* x19 to x28 */
+    uint64_t d[8];  /* d8 to d15 */
     uint64_t fpcr;
     uint64_t fpsr;
 };
@@ -39,7 +39,7 @@ static inline haft__control haft__arch_control(void)
     uint64_t fpcr, fpsr;
 
     __asm__ volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(fpcr), "=r"(fpsr));
-    return (haft__control){(uint32_t)fpcr, (uint32_t)fpsr};
+    return (haft__control){ (uint32_t)fpcr, (uint32_t)fpsr };
 }
 
 static inline void haft__arch_control_set(haft__control control)

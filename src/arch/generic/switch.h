@@ -18,7 +18,7 @@ static inline void *haft__arch_switch(haft__context **save, haft__context *to, v
 
 static inline haft__control haft__arch_control(void)
 {
-    return (haft__control){0, 0};
+    return (haft__control){ 0, 0 };
 }
 
 static inline void haft__arch_control_set(haft__control control)

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 struct haft__context {
-    void *resume;         /* ra */
-    uint64_t s[12];       /* s0 to s11 */
-    uint64_t fs[12];      /* fs0 to fs11 */
+    void *resume;    /* ra */
+    uint64_t s[12];  /* s0 to s11 */
+    uint64_t fs[12]; /* fs0 to fs11 */
     uint64_t fcsr;
 };
 
@@ -33,7 +33,7 @@ static inline void *haft__arch_switch(haft__context **save, haft__context *to, v
 
 static inline haft__control haft__arch_control(void)
 {
-    haft__control control = {0, 0};
+    haft__control control = { 0, 0 };
 
 #ifdef __riscv_flen
     __asm__ volatile("frcsr %0" : "=r"(control.word));

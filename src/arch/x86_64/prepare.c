@@ -21,7 +21,7 @@ HAFT__UNINSTRUMENTED haft__context *haft__arch_prepare_with(void *top, haft__con
     struct root_frame *frame = (struct root_frame *)top - 1;
 
     frame->context.sp = frame;
-    frame->context.rbp = NULL;   /* ends the chain of frame pointers */
+    frame->context.rbp = NULL; /* ends the chain of frame pointers */
     frame->context.rbx = NULL;
     frame->context.resume = (void *)(uintptr_t)haft__arch_root;
     frame->context.mxcsr = control.word;
