@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arch/sanitizer.h"
 #include "os/linux.h"
 #include "os/os.h"
 #include "test.h"
@@ -44,13 +45,8 @@ TEST("what cannot be had is null, and errno stays as it was")
 {
     char *memory;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef HAFT__ANNOUNCED
     skip("a sanitizer ends the process instead");
-#endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    skip("a sanitizer ends the process instead");
-#endif
 #endif
     errno = 4711;
     check_ptr(memory = os->allocate(absurd - 4096, 16), ==, NULL);
@@ -151,7 +147,7 @@ static void wait_for_change(void *argument)
 TEST("wake wakes those that wait, with and without a deadline")
 {
     for (int with = 0; with < 2; with++) {
-        struct waiter waiter = {.rc = 1, .deadline = with ? os->now() + INT64_C(3600000000000) : INT64_MAX};
+        struct waiter waiter = { .rc = 1, .deadline = with ? os->now() + INT64_C(3600000000000) : INT64_MAX };
         haft__os_thread thread[3];
 
         for (int i = 0; i < 3; i++)
@@ -181,8 +177,8 @@ static void wait_for_signal(void *argument)
 
 TEST("a signal that is handled interrupts a wait")
 {
-    struct sigaction action = {.sa_handler = ignore_signal};
-    struct waiter waiter = {.rc = 1, .deadline = INT64_MAX};
+    struct sigaction action = { .sa_handler = ignore_signal };
+    struct waiter waiter = { .rc = 1, .deadline = INT64_MAX };
     haft__os_thread thread;
 
     sigemptyset(&action.sa_mask);
@@ -258,7 +254,7 @@ static void light_side(void *argument)
 
 TEST("of a light and a heavy fence one side sees the other's store")
 {
-    struct dekker dekker = {.rounds = 2000 / (int)test_slowness()};
+    struct dekker dekker = { .rounds = 2000 / (int)test_slowness() };
     haft__os_thread thread;
 
     haft__fence_setup();
@@ -308,8 +304,10 @@ static void look_around(void *argument)
 
 TEST("a thread starts with asynchronous signals blocked, and its creator's mask stays")
 {
-    static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-    static const int shut[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE, SIGALRM, SIGPROF, SIGQUIT};
+    static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+    static const int shut[] = {
+        SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE, SIGALRM, SIGPROF, SIGQUIT
+    };
     struct seen seen;
     haft__os_thread thread;
     sigset_t mine, before, after;
@@ -334,7 +332,7 @@ TEST("a thread has its name, cut after 15 bytes, and knows itself and its stack"
 {
     struct seen seen;
     haft__os_thread thread;
-    haft__os_thread_options options = {.name = "a-name-that-is-too-long"};
+    haft__os_thread_options options = { .name = "a-name-that-is-too-long" };
 
     check_int(os->thread_create(&thread, &options, look_around, &seen), ==, 0);
     os->thread_join(thread);
@@ -361,7 +359,7 @@ TEST("a stack that is too small is enlarged until a thread can run on it")
     for (size_t size = 1; size < 200000; size = size * 2 + 1) {
         struct seen seen;
         haft__os_thread thread;
-        haft__os_thread_options options = {.stack_size = size};
+        haft__os_thread_options options = { .stack_size = size };
 
         check_int(os->thread_create(&thread, &options, look_around, &seen), ==, 0);
         os->thread_join(thread);
@@ -377,12 +375,12 @@ static void must_not_run(void *argument)
 
 TEST("a thread whose stack cannot be had is an error, and errno stays as it was")
 {
-    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 60};
+    static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 60 };
 
     errno = 4711;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         haft__os_thread thread;
-        haft__os_thread_options options = {.stack_size = sizes[i]};
+        haft__os_thread_options options = { .stack_size = sizes[i] };
 
         check_int(os->thread_create(&thread, &options, must_not_run, NULL), <, 0);
     }
@@ -396,8 +394,9 @@ static void cancel_myself(void *argument)
     struct seen seen;
     void *low;
     size_t size;
+    int state;
 
-    pthread_cancel(pthread_self());
+    check_int(pthread_cancel(pthread_self()), ==, 0);
     os->write_error("", 0);
     os->write_error("(nothing is wrong)\n", 19);
     os->futex_wait(&word, 0, os->now() + 1000);
@@ -409,9 +408,9 @@ static void cancel_myself(void *argument)
     check_int(os->thread_create(&thread, NULL, look_around, &seen), ==, 0);
     os->thread_join(thread);
     os->release(os->allocate(100, 64));
+    /* Really being cancelled would confuse the sanitizers. */
+    check_int(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state), ==, 0);
     *(bool *)argument = true;
-    pthread_testcancel();
-    fail("not cancelled at all");
 }
 
 TEST("no function is a cancellation point")
@@ -428,13 +427,21 @@ TEST("no function is a cancellation point")
 
 enum { KEYS = 20 };
 
+/* In how many rounds a destructor may set its key again for ours to be later; one less under the thread sanitizer, which
+ * needs the last round for itself. */
+#ifdef HAFT__TSAN
+enum { SET_AGAIN = PTHREAD_DESTRUCTOR_ITERATIONS - 2 };
+#else
+enum { SET_AGAIN = PTHREAD_DESTRUCTOR_ITERATIONS - 1 };
+#endif
+
 /* Half of the keys were created before haft's, half after it. */
 struct ending {
     pthread_key_t key[KEYS];
-    int left[KEYS];     /* how often a key's destructor sets the key again */
-    int running;        /* destructors that are still to come */
-    int ended;          /* calls of ours */
-    int missed;         /* destructors that came after ours */
+    int left[KEYS]; /* how often a key's destructor sets the key again */
+    int running;    /* destructors that are still to come */
+    int ended;      /* calls of ours */
+    int missed;     /* destructors that came after ours */
 };
 
 struct ending_key {
@@ -475,7 +482,7 @@ static void end_with_keys(void *argument)
         struct ending_key *mine = malloc(sizeof *mine);
 
         check(mine != NULL);
-        *mine = (struct ending_key){ending, i};
+        *mine = (struct ending_key){ ending, i };
         ending->running++;
         check_int(pthread_setspecific(ending->key[i], mine), ==, 0);
     }
@@ -489,7 +496,7 @@ static void set_and_clear(void *argument)
 
 TEST("the value given for a thread's end is destroyed after those of all keys that were set again")
 {
-    struct ending ending = {.running = 0};
+    struct ending ending = { .running = 0 };
     haft__os_thread thread;
 
     for (int i = 0; i < KEYS; i++) {
@@ -499,7 +506,7 @@ TEST("the value given for a thread's end is destroyed after those of all keys th
             check_int(ending.ended, ==, 0);
         }
         check_int(pthread_key_create(&ending.key[i], key_destructor), ==, 0);
-        ending.left[i] = i % (PTHREAD_DESTRUCTOR_ITERATIONS - 1);
+        ending.left[i] = i % SET_AGAIN;
     }
     check_int(os->thread_create(&thread, NULL, end_with_keys, &ending), ==, 0);
     os->thread_join(thread);
@@ -519,7 +526,7 @@ static void replace_value(void *argument)
 
 TEST("a second value takes the place of the first")
 {
-    struct ending endings[2] = {{.running = 0}, {.running = 0}};
+    struct ending endings[2] = { { .running = 0 }, { .running = 0 } };
     haft__os_thread thread;
 
     check_int(os->thread_create(&thread, NULL, replace_value, endings), ==, 0);
@@ -530,18 +537,25 @@ TEST("a second value takes the place of the first")
 
 /* --- the process ------------------------------------------------------------------------------------------------- */
 
-TEST("a child has another process id")
-{
-    unsigned long mine = os->process_id();
-    int status;
-    pid_t child;
+static volatile sig_atomic_t forks_seen;
 
-    check_uint(mine, ==, (unsigned long)getpid());
-    child = fork();
+static void see_fork(void)
+{
+    forks_seen++;
+}
+
+TEST("the child of a fork is told, its parent is not")
+{
+    check_int(os->at_fork_child(see_fork), ==, 0);
+    pid_t child = fork();
+    check_int(child, >=, 0);
     if (child == 0)
-        _exit(os->process_id() == mine);
+        _exit(forks_seen);
+    int status = -1;
     check_int(waitpid(child, &status, 0), ==, child);
-    check_int(status, ==, 0);
+    check(WIFEXITED(status));
+    check_int(WEXITSTATUS(status), ==, 1);
+    check_int(forks_seen, ==, 0);
 }
 
 TEST("two seeds differ")
@@ -589,7 +603,7 @@ TEST("a long text is written as a whole, even when standard error does not block
     char *text = malloc(LENGTH);
     int ends[2];
     int before = dup(STDERR_FILENO);
-    struct reader reader = {0, 0};
+    struct reader reader = { 0, 0 };
     haft__os_thread thread;
 
     check(text != NULL && before >= 0);
@@ -752,7 +766,8 @@ TEST("a machine with both versions takes the smaller quota")
 {
     plant();
     put("/proc/self/cgroup", "4:cpu:/a\n0::/b\n");
-    put("/proc/self/mountinfo", "32 30 0:28 / /one rw - cgroup cgroup rw,cpu\n33 30 0:29 / /two rw - cgroup2 cgroup rw\n");
+    put("/proc/self/mountinfo",
+        "32 30 0:28 / /one rw - cgroup cgroup rw,cpu\n33 30 0:29 / /two rw - cgroup2 cgroup rw\n");
     put("/one/a/cpu.cfs_quota_us", "500000\n");
     put("/one/a/cpu.cfs_period_us", "100000\n");
     check_uint(haft__linux_cpu_quota(tree), ==, 5);
@@ -880,14 +895,18 @@ static void prepare_scene(struct sigaction *before, bool ours_mends)
     check_int(os->fault_handler_install(our_handler), ==, 0);
 }
 
-static void touch(volatile char *address)
+static void store(char *address)
 {
-    *address = 1;
+    *(volatile char *)address = 1;
 }
+
+/* Called through memory, because Valgrind remembers registers only as they were at the last jump that it could not
+ * foresee, and an access that is repeated needs them. */
+static void (*volatile touch)(char *) = store;
 
 TEST("a fault is reported with its address and stack pointer, and the mended access is repeated")
 {
-    struct sigaction before = {.sa_handler = SIG_DFL};
+    struct sigaction before = { .sa_handler = SIG_DFL };
     char *here = __builtin_frame_address(0);
 
     prepare_scene(&before, true);
@@ -928,7 +947,7 @@ TEST("a guard of the light kind faults, also after discarding, and guards its ow
 
 TEST("what our handler does not take goes to the one before, with the same information")
 {
-    struct sigaction before = {.sa_sigaction = their_handler_with_info, .sa_flags = SA_SIGINFO};
+    struct sigaction before = { .sa_sigaction = their_handler_with_info, .sa_flags = SA_SIGINFO };
 
     sigemptyset(&before.sa_mask);
     sigaddset(&before.sa_mask, SIGUSR2);
@@ -947,7 +966,7 @@ TEST("what our handler does not take goes to the one before, with the same infor
 
 TEST("a plain handler before ours is called too, with the signal open if it asked for that")
 {
-    struct sigaction before = {.sa_handler = their_plain_handler, .sa_flags = SA_NODEFER};
+    struct sigaction before = { .sa_handler = their_plain_handler, .sa_flags = SA_NODEFER };
 
     sigemptyset(&before.sa_mask);
     prepare_scene(&before, false);
@@ -965,7 +984,7 @@ static bool another_handler(const haft__os_fault *fault)
 
 TEST("the handler is installed once")
 {
-    struct sigaction before = {.sa_handler = SIG_DFL};
+    struct sigaction before = { .sa_handler = SIG_DFL };
 
     prepare_scene(&before, true);
     check_int(os->fault_handler_install(another_handler), ==, 0);
@@ -976,7 +995,7 @@ TEST("the handler is installed once")
 
 TEST_EXITS("a fault that nobody takes ends the process as if there were no handler", TEST_SIGNAL(SIGSEGV), "")
 {
-    struct sigaction before = {.sa_handler = SIG_DFL};
+    struct sigaction before = { .sa_handler = SIG_DFL };
 
     prepare_scene(&before, false);
     touch(scene.page);
@@ -984,7 +1003,7 @@ TEST_EXITS("a fault that nobody takes ends the process as if there were no handl
 
 TEST_EXITS("a fault cannot be ignored", TEST_SIGNAL(SIGSEGV), "")
 {
-    struct sigaction before = {.sa_handler = SIG_IGN};
+    struct sigaction before = { .sa_handler = SIG_IGN };
 
     prepare_scene(&before, false);
     touch(scene.page);
@@ -992,7 +1011,7 @@ TEST_EXITS("a fault cannot be ignored", TEST_SIGNAL(SIGSEGV), "")
 
 TEST("a signal that somebody sent can be ignored, and is not taken for a fault")
 {
-    struct sigaction before = {.sa_handler = SIG_IGN};
+    struct sigaction before = { .sa_handler = SIG_IGN };
 
     prepare_scene(&before, false);
     check_int(raise(SIGSEGV), ==, 0);
@@ -1002,7 +1021,7 @@ TEST("a signal that somebody sent can be ignored, and is not taken for a fault")
 
 TEST_EXITS("a signal that somebody sent ends the process by default", TEST_SIGNAL(SIGSEGV), "")
 {
-    struct sigaction before = {.sa_handler = SIG_DFL};
+    struct sigaction before = { .sa_handler = SIG_DFL };
 
     prepare_scene(&before, true);
     raise(SIGSEGV);
@@ -1010,7 +1029,7 @@ TEST_EXITS("a signal that somebody sent ends the process by default", TEST_SIGNA
 
 TEST_EXITS("a handler that wanted to be called once is called once", TEST_SIGNAL(SIGSEGV), "once\n")
 {
-    struct sigaction before = {.sa_handler = their_plain_handler, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction before = { .sa_handler = their_plain_handler, .sa_flags = (int)SA_RESETHAND };
 
     sigemptyset(&before.sa_mask);
     prepare_scene(&before, false);
@@ -1057,7 +1076,7 @@ static void enter_and_leave(void *argument)
     check_int(sigaltstack(NULL, &stack), ==, 0);
     if ((stack.ss_flags & SS_DISABLE) == 0) {
         check_int(os->alternate_stack_enter(&first), ==, 0);
-        check_ptr(first, ==, NULL);   /* a sanitizer's own is left in place */
+        check_ptr(first, ==, NULL); /* a sanitizer's own is left in place */
         return;
     }
     check_int(os->alternate_stack_enter(&first), ==, 0);

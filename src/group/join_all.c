@@ -131,7 +131,7 @@ static int join_all(haft_handle *hs, size_t n, int *rcs, bool aborts, int *first
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__refusal_on_entry(me);
     if (rc == 0)

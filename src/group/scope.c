@@ -77,7 +77,7 @@ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, 
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     int rc = haft__refusal_on_entry(here->root);
     haft__job *job = NULL;
     if (rc == 0) {

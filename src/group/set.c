@@ -187,7 +187,7 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
@@ -233,7 +233,7 @@ int haft_set_add(haft_set *set, haft_handle *h)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__job *job = NULL;
     bool was_done;
     int rc = haft__job_claim(h, here->root, &job, &was_done);

@@ -28,7 +28,7 @@ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const char *place
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)

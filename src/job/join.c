@@ -168,7 +168,7 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
     *own = true;
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = check_handle(h, me);
     if (rc != 0) {
@@ -226,7 +226,7 @@ int haft_detach(haft_handle *h)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     int rc = check_handle(h, here->root);
     if (rc == HAFT_EDEADLK)
         rc = is_self(h->slot_) ? HAFT_EINVAL : 0; /* a job may let go of itself */
@@ -275,7 +275,7 @@ int haft_wait(haft_handle h)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     int rc = check_handle(&h, here->root);
     if (rc != 0 && (rc != HAFT_EINVAL || h.slot_ == NULL)) /* somebody else's haft_self() can be waited for */
         return rc;
@@ -373,7 +373,7 @@ int haft_park(void)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     if (haft__job_here(me) == NULL && me->deadline == INT64_MAX)
         return HAFT_EDEADLK; /* nobody can name this thread to unpark it */
@@ -410,7 +410,7 @@ int haft_yield(void)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__tell(me, haft__refusal(me));
     if (rc != 0)
@@ -425,7 +425,7 @@ int haft_yield(void)
 int haft_checkpoint(void)
 {
     haft__thread *here = haft__here();
-    return here != NULL ? haft__tell(here->root, haft__refusal(here->root)) : HAFT_ENOMEM;
+    return here != NULL ? haft__tell(here->root, haft__refusal(here->root)) : haft__here_error();
 }
 
 bool haft_is_aborted(void)

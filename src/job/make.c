@@ -111,7 +111,7 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
         return rc;
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft_runtime *runtime = options->runtime != NULL ? options->runtime : haft__runtime_here(here, &rc);
     if (runtime == NULL)
         return rc;

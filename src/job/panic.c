@@ -232,7 +232,7 @@ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *out)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     struct catch_call call = { .body = body, .loan = loan, .size = size };
     haft__panic *panic = haft__catch_call(here->root, catch_body, &call);
     if (panic == NULL)

@@ -292,7 +292,7 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     if (body == NULL || alignment > HAFT__FRAME_ALIGNMENT)
         return HAFT_EINVAL;
     if (here->worker != NULL)

@@ -22,7 +22,7 @@ int haft_sleep(int64_t nanoseconds)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
-        return HAFT_ENOMEM;
+        return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__refusal(me);
     if (rc != 0 || nanoseconds <= 0)

@@ -28,6 +28,30 @@ static size_t alternate_stack_size(void)
     return ((frame > 0 ? (size_t)frame : (size_t)16 * 1024) + REPORT_SPACE + page - 1) / page * page;
 }
 
+/* Stacks of threads that have ended, for the next ones: mapping and guarding one costs as much as a fifth of a thread. */
+static haft__atomic(void *) spare_stacks[16];
+
+static void *take_spare(void)
+{
+    for (size_t i = 0; i < sizeof spare_stacks / sizeof spare_stacks[0]; i++) {
+        void *memory = haft__load_relaxed(&spare_stacks[i]);
+        /* Acquire: partner of the release part in keep_spare. */
+        if (memory != NULL && (memory = haft__exchange_acquire(&spare_stacks[i], NULL)) != NULL)
+            return memory;
+    }
+    return NULL;
+}
+
+static bool keep_spare(void *memory)
+{
+    for (size_t i = 0; i < sizeof spare_stacks / sizeof spare_stacks[0]; i++) {
+        void *none = NULL;
+        if (haft__load_relaxed(&spare_stacks[i]) == NULL && haft__cas_acq_rel(&spare_stacks[i], &none, memory))
+            return true;
+    }
+    return false;
+}
+
 /* A page without access lies below the stack. */
 int haft__linux_alternate_stack_enter(void **memory)
 {
@@ -41,12 +65,15 @@ int haft__linux_alternate_stack_enter(void **memory)
     *memory = NULL;
     if (sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_DISABLE) == 0)
         return 0;
-    mapping = haft__linux_map(page + size);
-    if (mapping == NULL)
-        return -ENOMEM;
-    rc = haft__linux_protect_none(mapping, page);
-    if (rc != 0)
-        goto unmap;
+    mapping = take_spare();
+    if (mapping == NULL) {
+        mapping = haft__linux_map(page + size);
+        if (mapping == NULL)
+            return -ENOMEM;
+        rc = haft__linux_protect_none(mapping, page);
+        if (rc != 0)
+            goto unmap;
+    }
     stack = (stack_t){ .ss_sp = mapping + page, .ss_size = size };
     if (sigaltstack(&stack, NULL) != 0) {
         rc = -errno;
@@ -77,7 +104,8 @@ void haft__linux_alternate_stack_leave(void *memory)
             return;
         }
     }
-    haft__linux_unmap(memory, page + alternate_stack_size());
+    if (!keep_spare(memory))
+        haft__linux_unmap(memory, page + alternate_stack_size());
     errno = saved;
 }
 

@@ -48,7 +48,7 @@ unsigned haft__linux_cpu_quota(const char *root);
 
 /* --- process.c --------------------------------------------------------------------------------------------------- */
 size_t haft__linux_map_count_limit(void);
-unsigned long haft__linux_process_id(void);
+int haft__linux_at_fork_child(void (*what)(void));
 void haft__linux_write_error(const char *text, size_t length);
 void haft__linux_abort(void);
 uint64_t haft__linux_random(void);

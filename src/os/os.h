@@ -89,9 +89,10 @@ struct haft__os {
     void (*alternate_stack_leave)(void *memory);
 
     /* --- process ------------------------------------------------------------------------------------------ */
-    unsigned (*cpu_count)(void);       /* that this process may really use: affinity and cgroup quotas; >= 1 */
-    size_t (*map_count_limit)(void);   /* vm.max_map_count, 0: unknown */
-    unsigned long (*process_id)(void); /* tells a fork child from its parent */
+    unsigned (*cpu_count)(void);     /* that this process may really use: affinity and cgroup quotas; >= 1 */
+    size_t (*map_count_limit)(void); /* vm.max_map_count, 0: unknown */
+    /* what() runs in the child of every fork from now on, on its only thread. */
+    int (*at_fork_child)(void (*what)(void));
     /* handler is called on the faulting thread's alternate stack for SIGSEGV and SIGBUS; when it returns false the
      * handler that was there before is called. Installs once; later calls change nothing. */
     int (*fault_handler_install)(bool (*handler)(const haft__os_fault *));

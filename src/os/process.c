@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,9 +80,9 @@ size_t haft__linux_map_count_limit(void)
     return limit;
 }
 
-unsigned long haft__linux_process_id(void)
+int haft__linux_at_fork_child(void (*what)(void))
 {
-    return (unsigned long)getpid();
+    return -pthread_atfork(NULL, NULL, what);
 }
 
 void haft__linux_write_error(const char *text, size_t length)
@@ -118,8 +119,8 @@ uint64_t haft__linux_random(void)
     enum { NONBLOCK = 1 }; /* GRND_NONBLOCK: early in boot, rather no entropy than no start */
 
     if (syscall(SYS_getrandom, &seed, sizeof seed, NONBLOCK) != (long)sizeof seed)
-        seed = (uint64_t)haft__linux_now() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&seed ^
-               (uint64_t)haft__linux_process_id() << 32;
+        seed =
+            (uint64_t)haft__linux_now() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&seed ^ (uint64_t)getpid() << 32;
     errno = saved;
     return seed;
 }

@@ -654,19 +654,18 @@ static void worker_runs(haft__worker *w)
     haft__announce_thread(&w->thread.note);
     w->thread.own.note = &w->thread.note;
     w->control = haft__arch_control();
+    void *signal_stack = NULL; /* without one an overflow is a plain fault */
+    haft__os->alternate_stack_enter(&signal_stack);
     idle(w);
+    if (signal_stack != NULL)
+        haft__os->alternate_stack_leave(signal_stack);
     haft__stack_cache_flush(&w->stacks);
     haft__thread_leave(&w->thread);
 }
 
 static void worker_thread(void *argument)
 {
-    haft__worker *w = argument;
-    void *signal_stack = NULL;
-    haft__os->alternate_stack_enter(&signal_stack);
-    worker_runs(w);
-    if (signal_stack != NULL)
-        haft__os->alternate_stack_leave(signal_stack);
+    worker_runs(argument);
 }
 
 int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *), void (*refuse)(haft__record *, int))

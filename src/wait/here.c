@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "haft/codes.h"
 #include "os/os.h"
 
 haft__arch_tls_define(haft__current_thread);
@@ -36,8 +37,31 @@ int haft__thread_at_exit(haft__thread *thread, void (*what)(void *))
     return haft__os->thread_at_exit(what, thread);
 }
 
+/* Relaxed: written once in a child that has one thread. */
+static haft__atomic(bool) has_forked;
+static haft__atomic(uint32_t) watches_forks;
+
+static void child_of_fork(void)
+{
+    haft__store_relaxed(&has_forked, true);
+    haft__arch_tls_store(haft__current_thread, NULL);
+}
+
+int haft__here_error(void)
+{
+    return haft__load_relaxed(&has_forked) ? HAFT_EFORKED : HAFT_ENOMEM;
+}
+
 haft__thread *haft__here_new(void)
 {
+    if (haft__load_relaxed(&has_forked))
+        return NULL;
+    uint32_t no = 0;
+    if (haft__load_relaxed(&watches_forks) == 0 && haft__cas_acq_rel(&watches_forks, &no, 1) &&
+        haft__os->at_fork_child(child_of_fork) != 0) {
+        haft__store_relaxed(&watches_forks, 0);
+        return NULL;
+    }
     haft__thread *thread = haft__os->allocate(sizeof *thread, _Alignof(haft__thread));
     if (thread == NULL)
         return NULL;
@@ -65,7 +89,11 @@ haft__thread *haft__here_always(void)
     haft__thread *thread = haft__here();
     if (thread == NULL) {
         static const char text[] = "haft: no memory for the record of a thread that must wait\n";
-        haft__os->write_error(text, sizeof text - 1);
+        static const char forked[] = "haft: called in the child of a fork, where only exec and _exit are possible\n";
+        if (haft__load_relaxed(&has_forked))
+            haft__os->write_error(forked, sizeof forked - 1);
+        else
+            haft__os->write_error(text, sizeof text - 1);
         haft__os->abort();
     }
     return thread;

@@ -62,8 +62,10 @@ static inline __attribute__((always_inline)) haft__thread *haft__here_or_null(vo
     return (haft__thread *)haft__arch_tls_load(haft__current_thread);
 }
 
-/* The calling thread's record, made at first use. Null when there is no memory for it. */
+/* The calling thread's record, made at first use. Null when there is no memory for it, or in the child of a fork, which
+ * holds one thread of many and the locks of all: it may only exec or _exit. Which of the two, haft__here_error tells. */
 haft__thread *haft__here_new(void);
+int haft__here_error(void);
 static inline __attribute__((always_inline)) haft__thread *haft__here(void)
 {
     haft__thread *thread = haft__here_or_null();
