@@ -339,6 +339,23 @@ static void refuse_queued(haft_set *set)
     }
 }
 
+/* Ends what stands in the pool's queue. */
+static void refuse_unbegun_calls(haft_set *set)
+{
+    haft__lock_acquire(&set->lock);
+    for (haft__link *at = set->members.next; at != &set->members;) {
+        haft__job *job = HAFT__CONTAINER(at, haft__job, link);
+        at = at->next;
+        if (haft__load_relaxed(&job->record.kind) != HAFT__KIND_BLOCKING || !haft__pool_withdraw(job))
+            continue;
+        haft__lock_release(&set->lock);
+        haft__job_refuse(&job->record, 0);
+        haft__lock_acquire(&set->lock);
+        at = set->members.next; /* anything may have changed; a call is withdrawn once */
+    }
+    haft__lock_release(&set->lock);
+}
+
 void haft_set_abort_all(haft_set *set)
 {
     haft__here_always();
@@ -346,6 +363,7 @@ void haft_set_abort_all(haft_set *set)
     haft__group_abort(&set->members);
     haft__lock_release(&set->lock);
     refuse_queued(set);
+    refuse_unbegun_calls(set);
 }
 
 /* Takes and drops every ended job. */

@@ -203,6 +203,9 @@ void haft__job_describe(const haft__job *job, char *text, size_t size);
 /* Installs the report of stack overflows, once. */
 void haft__overflow_setup(void);
 
+/* Arranges for the list of what is alive at exit; the checked build only. */
+void haft__job_leaks_setup(void);
+
 /* --- Runtimes (job/runtime.c) --- */
 
 /* The runtime for a job spawned here without .runtime; starts the default one. Null: *rc tells. */

@@ -150,13 +150,28 @@ int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool 
     return 0;
 }
 
+/* An aborted call that still stands in the pool's queue will never begin: whoever joins it ends it, and need not wait for a
+ * thread. The aborter, who may be a signal handler, only wakes the joiner. */
+static void end_if_withdrawn(haft__job *job, uint64_t state)
+{
+    if ((state & HAFT__ABORT) != 0 && haft__load_relaxed(&job->record.kind) == HAFT__KIND_BLOCKING &&
+        haft__pool_withdraw(job))
+        haft__job_refuse(&job->record, 0);
+}
+
 /* Waits for a claimed job. 0, or the refusal, after which the claim is given back. */
 static int wait_claimed(haft__job *job, haft__root *me)
 {
-    while ((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0) {
+    uint64_t state;
+    while (((state = haft__load_acquire(&job->record.state)) & HAFT__DONE) == 0) {
         int rc = haft__refusal(me);
         if (rc != 0)
             return unclaim(job) ? haft__tell(me, rc) : 0;
+        if (__builtin_expect((state & HAFT__ABORT) != 0, 0)) {
+            end_if_withdrawn(job, state);
+            if ((haft__load_acquire(&job->record.state) & HAFT__DONE) != 0)
+                break;
+        }
         haft__park();
     }
     return 0;
@@ -314,6 +329,11 @@ static void abort_slot(haft__record *record, uint64_t generation, int *rc)
         return;
     haft__fence_heavy();
     haft__wake_from_signal(record);
+    uint64_t state = haft__load_acquire(&record->state);
+    if (haft__load_relaxed(&record->kind) == HAFT__KIND_BLOCKING && (state & HAFT__CLAIMED) != 0 &&
+        haft__joiner(state) != 0)
+        haft__wake_from_signal(
+            haft__record_at(haft__joiner(state))); /* see end_if_withdrawn; a late one does no harm */
 }
 
 void haft__job_abort(haft__job *job)

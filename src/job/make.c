@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/copy.h"
+#include "sched/queue.h"
 
 void haft__job_recycle(haft__job *job)
 {
@@ -34,7 +35,7 @@ void haft__job_drop_frame(haft__job *job)
         job->drop(haft__job_frame(job));
 }
 
-static int place_frame(haft__job *job, const haft__job_spec *spec)
+static inline int place_frame(haft__job *job, const haft__job_spec *spec)
 {
     job->record.frame_size = (uint32_t)spec->size;
     if (spec->lend) {
@@ -81,7 +82,7 @@ static int thread_class(size_t size)
     return -1;
 }
 
-static int check(const haft__job_spec *spec, int *class)
+static inline int check(const haft__job_spec *spec, int *class)
 {
     const haft_spawn_options *options = spec->options;
     if (spec->body == NULL || (spec->frame == NULL && spec->size != 0) || spec->size > UINT32_MAX)
@@ -102,7 +103,8 @@ static int check(const haft__job_spec *spec, int *class)
     return *class < 0 ? HAFT_EINVAL : 0;
 }
 
-int haft__job_make(const haft__job_spec *spec, haft__job **out)
+/* Inlined into the plain spawn, whose spec then needs no memory. */
+static inline __attribute__((always_inline)) int make(const haft__job_spec *spec, haft__job **out)
 {
     const haft_spawn_options *options = spec->options;
     int class;
@@ -149,6 +151,11 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
     return 0;
 }
 
+int haft__job_make(const haft__job_spec *spec, haft__job **out)
+{
+    return make(spec, out);
+}
+
 int haft__job_start(haft__job *job)
 {
     switch (haft__load_relaxed(&job->record.kind)) {
@@ -162,17 +169,21 @@ int haft__job_start(haft__job *job)
     }
 }
 
-static haft_handle spawn(haft_fn *body, const void *frame, size_t size, size_t alignment,
-                         const haft_spawn_options *options, haft_kind kind)
+static inline haft_handle spawn(haft_fn *body, const void *frame, size_t size, size_t alignment,
+                                const haft_spawn_options *options, haft_kind kind)
 {
     const haft__job_spec spec = {
         .body = body, .frame = frame, .size = size, .alignment = alignment, .options = options, .kind = kind
     };
     haft__job *job = NULL;
-    int rc = haft__job_make(&spec, &job);
+    int rc = make(&spec, &job);
     if (rc != 0)
         return (haft_handle){ NULL, (uint64_t)(int64_t)rc };
     haft_handle h = { job, haft__generation(haft__load_relaxed(&job->record.state)) };
+    if (__builtin_expect(kind == HAFT_TASK, 1)) {
+        haft__sched_spawn(haft__load_relaxed(&job->record.home), &job->record);
+        return h;
+    }
     rc = haft__job_start(job);
     if (rc == 0)
         return h;

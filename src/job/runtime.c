@@ -146,6 +146,7 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
 {
     haft__fence_setup();
     haft__overflow_setup();
+    haft__job_leaks_setup();
     unsigned count_wanted = options->workers != 0 ? options->workers : haft__os->cpu_count();
     if (count_wanted > 1024)
         return HAFT_EINVAL;

@@ -116,4 +116,47 @@ static inline haft__record *haft__lifo_steal(haft__worker *victim)
     return record;
 }
 
+/* --- Making work visible (slow paths in sched.c) --- */
+
+/* Wakes one sleeper as a searcher, unless somebody searches already. */
+void haft__sched_wake_one(haft__sched *sched);
+/* Puts a record into the injection queue; from anywhere. */
+void haft__sched_inject(haft__sched *sched, haft__record *record);
+
+/* A worker has made work visible. */
+static inline void haft__sched_notify(haft__sched *sched)
+{
+    haft__fence_light(); /* partner: the heavy fence of a worker that goes to sleep */
+    if (__builtin_expect(haft__load_relaxed(&sched->sleepers) > 0, 0) && haft__load_relaxed(&sched->searchers) == 0)
+        haft__sched_wake_one(sched);
+}
+
+/* The calling thread's worker in that scheduler, or null. */
+static inline haft__worker *haft__sched_worker_here(haft__sched *sched)
+{
+    haft__thread *here = haft__here_or_null();
+    return here != NULL && here->worker != NULL && here->worker->sched == sched ? here->worker : NULL;
+}
+
+/* The record runs next on this worker, and what would have run next runs after the ring. */
+static inline void haft__sched_ready_next(haft__worker *w, haft__record *record)
+{
+    haft__record *displaced = haft__lifo_take(w);
+    haft__lifo_put(w, record);
+    if (displaced != NULL) {
+        haft__ring_push(w, displaced);
+        haft__sched_notify(w->sched);
+    }
+}
+
+/* Makes a new record runnable: it runs next here, or soon elsewhere. */
+static inline void haft__sched_spawn(haft__sched *sched, haft__record *record)
+{
+    haft__worker *w = haft__sched_worker_here(sched);
+    if (__builtin_expect(w != NULL, 1))
+        haft__sched_ready_next(w, record);
+    else
+        haft__sched_inject(sched, record);
+}
+
 #endif

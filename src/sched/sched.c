@@ -22,8 +22,7 @@ static bool wake_worker(haft__worker *w)
     return true;
 }
 
-/* Wakes one sleeper as a searcher, unless somebody searches already. */
-static void wake_one(haft__sched *s)
+void haft__sched_wake_one(haft__sched *s)
 {
     uint32_t none = 0;
     if (!haft__cas_acq_rel(&s->searchers, &none, 1))
@@ -34,20 +33,12 @@ static void wake_one(haft__sched *s)
     haft__fetch_sub_acq_rel(&s->searchers, 1);
 }
 
-/* A worker has made work visible. */
-static inline void notify(haft__sched *s)
-{
-    haft__fence_light(); /* partner: the heavy fence of a worker that goes to sleep */
-    if (__builtin_expect(haft__load_relaxed(&s->sleepers) > 0, 0) && haft__load_relaxed(&s->searchers) == 0)
-        wake_one(s);
-}
-
-/* Anybody has. */
+/* Anybody has made work visible. */
 static void notify_from_outside(haft__sched *s)
 {
     haft__fence_full(); /* the same partner; a plain thread's compiler barrier would not do where membarrier is refused */
     if (haft__load_relaxed(&s->sleepers) > 0 && haft__load_relaxed(&s->searchers) == 0)
-        wake_one(s);
+        haft__sched_wake_one(s);
 }
 
 /* --- The injection queue and the inboxes -------------------------------------------------------------------------- */
@@ -89,6 +80,32 @@ static haft__record *stack_take_all(haft__atomic(haft__record *) *top, haft__rec
     return first;
 }
 
+/* The checked build moves every task that is not pinned at every suspension, so that a hidden dependence on the thread
+ * shows: it goes through the injection queue, and the worker that it last ran on passes it on, for as long as another
+ * worker takes to wake up. If all others are stuck it runs there after all. */
+#define MOVE_PATIENCE 64
+
+static inline bool must_move(const haft__sched *s, const haft__record *record)
+{
+#ifdef HAFT_CHECKED
+    return record->root != NULL && s->count > 1;
+#else
+    (void)s;
+    (void)record;
+    return false;
+#endif
+}
+
+static inline bool is_passed_on(const haft__worker *w, haft__record *record)
+{
+    if (!must_move(w->sched, record))
+        return false;
+    haft__root *root = record->root;
+    bool is_mine = root->worker == w->number && root->passes < MOVE_PATIENCE;
+    root->passes = is_mine ? root->passes + 1 : 0;
+    return is_mine;
+}
+
 static bool injection_is_empty(haft__sched *s)
 {
     return haft__load_relaxed(&s->injected) == NULL && haft__load_relaxed(&s->injection_count) == 0;
@@ -114,6 +131,9 @@ static haft__record *injection_take(haft__worker *w, uint32_t max)
     }
     uint32_t count = haft__load_relaxed(&s->injection_count) + n;
     uint32_t room = HAFT__RING_SIZE - haft__ring_length(w);
+#ifdef HAFT_CHECKED
+    max = 1; /* each is looked at */
+#endif
     if (max > room + 1)
         max = room + 1;
     haft__record *record = s->injection_first, *at = record;
@@ -129,10 +149,14 @@ static haft__record *injection_take(haft__worker *w, uint32_t max)
         s->injection_last = NULL;
     haft__store_relaxed(&s->injection_count, count - taken);
     haft__lock_release(&s->injection_lock);
-    return record;
+    if (record == NULL || !is_passed_on(w, record))
+        return record;
+    haft__injection_append(s, record, record, 1);
+    haft__sched_notify(s);
+    return NULL;
 }
 
-static void inject(haft__sched *s, haft__record *record)
+void haft__sched_inject(haft__sched *s, haft__record *record)
 {
     stack_push(&s->injected, record);
     notify_from_outside(s);
@@ -165,61 +189,36 @@ static inline haft__record *inbox_take(haft__worker *w)
 
 /* --- Making records runnable -------------------------------------------------------------------------------------- */
 
-static inline void ready_next(haft__worker *w, haft__record *record)
-{
-    haft__record *displaced = haft__lifo_take(w);
-    haft__lifo_put(w, record);
-    if (displaced != NULL) {
-        haft__ring_push(w, displaced);
-        notify(w->sched);
-    }
-}
-
 static inline void ready_last(haft__worker *w, haft__record *record)
 {
     haft__ring_push(w, record);
-    notify(w->sched);
+    haft__sched_notify(w->sched);
 }
 
 /* The worker that a started task must continue on, or null if any will do. */
 static haft__worker *bound_worker(haft__sched *s, haft__record *record)
 {
-    if (record->root == NULL)
-        return NULL;
-    if ((record->flags & HAFT__PINNED) != 0)
-        return &s->workers[record->root->worker];
-#ifdef HAFT_CHECKED
-    /* The checked build moves every task that is not pinned at every suspension, so that a hidden dependence on the
-     * thread shows. */
-    if (s->count > 1)
-        return &s->workers[(record->root->worker + 1) % s->count];
-#endif
-    return NULL;
-}
-
-static inline haft__worker *worker_here(haft__sched *s)
-{
-    haft__thread *here = haft__here_or_null();
-    return here != NULL && here->worker != NULL && here->worker->sched == s ? here->worker : NULL;
+    bool is_bound = record->root != NULL && (record->flags & HAFT__PINNED) != 0;
+    return is_bound ? &s->workers[record->root->worker] : NULL;
 }
 
 void haft__task_ready(haft__record *record)
 {
     haft__sched *s = haft__load_relaxed(&record->home);
     haft__worker *bound = bound_worker(s, record);
-    haft__worker *w = worker_here(s);
+    haft__worker *w = haft__sched_worker_here(s);
     if (__builtin_expect(bound != NULL, 0))
         inbox_put(bound, record);
-    else if (w != NULL)
-        ready_next(w, record);
+    else if (w != NULL && !must_move(s, record))
+        haft__sched_ready_next(w, record);
     else
-        inject(s, record);
+        haft__sched_inject(s, record);
 }
 
 void haft__task_ready_from_signal(haft__record *record)
 {
     haft__sched *s = haft__load_relaxed(&record->home);
-    haft__worker *w = worker_here(s);
+    haft__worker *w = haft__sched_worker_here(s);
     if (w != NULL && w->is_ours) {
         haft__task_ready(record); /* no handler runs on this thread, so this is none */
         return;
@@ -228,16 +227,7 @@ void haft__task_ready_from_signal(haft__record *record)
     if (bound != NULL)
         inbox_put(bound, record);
     else
-        inject(s, record);
-}
-
-void haft__sched_spawn(haft__sched *s, haft__record *record)
-{
-    haft__worker *w = worker_here(s);
-    if (__builtin_expect(w != NULL, 1))
-        ready_next(w, record);
-    else
-        inject(s, record);
+        haft__sched_inject(s, record);
 }
 
 bool haft__sched_is_crowded(void)
@@ -298,6 +288,8 @@ static inline void do_post(haft__worker *w)
         haft__worker *bound = bound_worker(w->sched, record);
         if (__builtin_expect(bound != NULL, 0))
             inbox_put(bound, record);
+        else if (must_move(w->sched, record))
+            haft__sched_inject(w->sched, record);
         else
             ready_last(w, record);
         break;
@@ -629,13 +621,13 @@ static void idle(haft__worker *w)
         if (w->is_searching && record != NULL) {
             w->is_searching = false;
             if (haft__fetch_sub_seq_cst(&s->searchers, 1) == 1)
-                notify(s);
+                haft__sched_notify(s);
         }
         if (record == NULL)
             continue;
         /* While this one runs somebody must watch for what gets stuck behind it. */
         if (haft__load_relaxed(&s->rescuer) == 0 && haft__load_relaxed(&s->sleepers) > 0)
-            wake_one(s);
+            haft__sched_wake_one(s);
         haft__root *root = record->root != NULL ? record->root : bind(w, record);
         if (root == NULL) {
             s->refuse(record, HAFT_ENOMEM);

@@ -123,8 +123,6 @@ void haft__sched_stop(haft__sched *sched);
 /* Joins the worker threads from number `first` on. */
 void haft__sched_join(haft__sched *sched, unsigned first);
 
-/* Makes a new record runnable: it runs next here, or soon elsewhere. */
-void haft__sched_spawn(haft__sched *sched, haft__record *record);
 /* Gives way to others; true if there were any. The caller is a task. */
 bool haft__sched_yield(void);
 /* True when the calling worker has more than half a ring of tasks: a spawner should let some run. */

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The checked build lists, at process exit, every job that has not ended, with its name and where it was spawned. The jobs run on
+ * meanwhile, so the list is a snapshot: a line may name a job that is just ending. */
+#include "job/job.h"
+
+#include <stdio.h>
+
+#include "check/leaks.h"
+
+#ifdef HAFT_CHECKED
+
+HAFT__UNINSTRUMENTED static void print_job(haft__record *record, void *argument)
+{
+    (void)argument;
+    if (haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN || (haft__load_acquire(&record->state) & HAFT__DONE) != 0)
+        return;
+    haft__job *job = haft__job_of(record);
+    char name[64], line[256];
+    haft__job_describe(job, name, sizeof name);
+    int n = snprintf(line, sizeof line, "haft: still alive at exit: %s, spawned at %s\n", name,
+                     job->place != NULL ? job->place : "?");
+    if (n > 0)
+        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static void print_jobs(void)
+{
+    haft__record_each(print_job, NULL);
+}
+
+void haft__job_leaks_setup(void)
+{
+    haft__leaks_at_exit(print_jobs);
+}
+
+#else
+
+void haft__job_leaks_setup(void)
+{
+}
+
+#endif
