@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * haft's side of the workloads. Each is what a user would write with the public header and nothing else; README.md of
+ * this folder says what each workload is, sample.h how it is started and what it prints. */
+#include <haft/haft.h>
+
+#include "sample.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The frame of every small task: a number comes in, the next one goes out. */
+static int add_one(uint64_t *number)
+{
+    *number += 1;
+    return 0;
+}
+
+/* --- W1, W2, W2x: spawn and join, one at a time ------------------------------------------------------------------- */
+
+struct starter {
+    haft_kind kind;
+    haft_runtime *runtime; /* null for the caller's own */
+};
+
+static void one_at_a_time(void *context, size_t n)
+{
+    const struct starter *starter = context;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t number = i;
+        haft_handle h = haft_spawn(add_one, &number, .kind = starter->kind, .runtime = starter->runtime);
+        sample_check(haft_join(&h, &number) == 0);
+        sum += number;
+    }
+    sample_check(sum == sample_expected_sum(n));
+}
+
+static int w1_thread(struct sample_request *request)
+{
+    sample_cold_and_warm(one_at_a_time, &(struct starter){ .kind = HAFT_THREAD }, request->n, request->n);
+    return 0;
+}
+
+static int w2_task(struct sample_request *request)
+{
+    sample_cold_and_warm(one_at_a_time, &(struct starter){ .kind = HAFT_TASK }, request->n, request->n);
+    return 0;
+}
+
+static int w2x_task(struct sample_request *request)
+{
+    haft_runtime *runtime = haft_runtime_new(.workers = request->workers);
+    sample_check(runtime != NULL);
+    sample_cold_and_warm(one_at_a_time, &(struct starter){ .runtime = runtime }, request->n, request->n);
+    sample_check(haft_runtime_drop(&runtime) == 0);
+    return 0;
+}
+
+/* --- W3: many empty tasks, then join all -------------------------------------------------------------------------- */
+
+static void spawn_all_join_all(void *context, size_t n)
+{
+    (void)context;
+    haft_handle *handles = sample_allocate(n, sizeof *handles);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t number = i;
+        handles[i] = haft_spawn(add_one, &number);
+    }
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t number = 0;
+        sample_check(haft_join(&handles[i], &number) == 0);
+        sum += number;
+    }
+    free(handles);
+    sample_check(sum == sample_expected_sum(n));
+}
+
+static int w3_spawn(struct sample_request *request)
+{
+    sample_cold_and_warm(spawn_all_join_all, NULL, request->n, request->n);
+    return 0;
+}
+
+static void fill_and_empty_a_set(void *context, size_t n)
+{
+    (void)context;
+    haft_set *set = haft_set_new();
+    sample_check(set != NULL);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t number = i;
+        sample_check(haft_set_spawn(set, add_one, &number) == 0);
+    }
+    uint64_t sum = 0;
+    uint64_t number;
+    int code;
+    size_t taken = 0;
+    while (haft_set_next(set, &number, &code) == 0) {
+        sample_check(code == 0);
+        sum += number;
+        taken++;
+    }
+    haft_set_drop(&set);
+    sample_check(taken == n && sum == sample_expected_sum(n));
+}
+
+static int w3_set(struct sample_request *request)
+{
+    sample_cold_and_warm(fill_and_empty_a_set, NULL, request->n, request->n);
+    return 0;
+}
+
+/* --- W3b, W9: tasks that are all alive and waiting ---------------------------------------------------------------- */
+
+struct waiting {
+    uint64_t number;
+    atomic_size_t *begun;
+};
+
+static int begin_and_park(struct waiting *task)
+{
+    atomic_fetch_add_explicit(task->begun, 1, memory_order_relaxed);
+    int rc = haft_park();
+    task->number += 1;
+    return rc;
+}
+
+static haft_handle *spawn_waiting(size_t n, atomic_size_t *begun)
+{
+    haft_handle *handles = sample_allocate(n, sizeof *handles);
+    atomic_init(begun, 0);
+    for (size_t i = 0; i < n; i++)
+        handles[i] = haft_spawn(begin_and_park, (&(struct waiting){ .number = i, .begun = begun }));
+    while (atomic_load_explicit(begun, memory_order_relaxed) < n)
+        sample_check(haft_yield() == 0);
+    return handles;
+}
+
+static void wake_and_join(haft_handle *handles, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sample_check(haft_unpark(handles[i]) == 0);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct waiting task;
+        sample_check(haft_join(&handles[i], &task) == 0);
+        sum += task.number;
+    }
+    free(handles);
+    sample_check(sum == sample_expected_sum(n));
+}
+
+static void all_wait_then_wake(void *context, size_t n)
+{
+    (void)context;
+    atomic_size_t begun;
+    wake_and_join(spawn_waiting(n, &begun), n);
+}
+
+static int w3b_park(struct sample_request *request)
+{
+    sample_cold_and_warm(all_wait_then_wake, NULL, request->n, request->n);
+    return 0;
+}
+
+static int w9_park(struct sample_request *request)
+{
+    atomic_size_t begun;
+    double before = sample_resident_bytes();
+    haft_handle *handles = spawn_waiting(request->n, &begun);
+    sample_report("alive", "bytes", (sample_resident_bytes() - before) / (double)request->n);
+    wake_and_join(handles, request->n);
+    return 0;
+}
+
+/* --- W4: two tasks yield to each other ---------------------------------------------------------------------------- */
+
+struct yielder {
+    uint64_t turns;
+    uint64_t done;
+};
+
+static int yield_many_times(struct yielder *y)
+{
+    while (y->done < y->turns) {
+        int rc = haft_yield();
+        if (rc != 0)
+            return rc;
+        y->done++;
+    }
+    return 0;
+}
+
+static void two_yield(void *context, size_t n)
+{
+    (void)context;
+    struct yielder a = { .turns = n };
+    struct yielder b = { .turns = n };
+    haft_handle first = haft_spawn(yield_many_times, &a);
+    haft_handle second = haft_spawn(yield_many_times, &b);
+    sample_check(haft_join(&first, &a) == 0 && haft_join(&second, &b) == 0);
+    sample_check(a.done == n && b.done == n);
+}
+
+static int w4_yield(struct sample_request *request)
+{
+    sample_cold_and_warm(two_yield, NULL, request->n, 2 * request->n);
+    return 0;
+}
+
+/* --- IDLE: a runtime without work --------------------------------------------------------------------------------- */
+
+static int idle_runtime(struct sample_request *request)
+{
+    haft_runtime *runtime = haft_runtime_new(.workers = request->workers);
+    sample_check(runtime != NULL);
+    one_at_a_time(&(struct starter){ .runtime = runtime }, request->n);
+    sample_idle_second();
+    sample_check(haft_runtime_drop(&runtime) == 0);
+    return 0;
+}
+
+/* IDLE again, but with n tasks alive that wait for something. */
+static int idle_with_waiting_tasks(struct sample_request *request)
+{
+    haft_runtime *runtime = haft_runtime_new(.workers = request->workers);
+    haft_handle *handles = sample_allocate(request->n, sizeof *handles);
+    atomic_size_t begun = 0;
+    sample_check(runtime != NULL);
+    for (size_t i = 0; i < request->n; i++)
+        handles[i] =
+            haft_spawn(begin_and_park, (&(struct waiting){ .number = i, .begun = &begun }), .runtime = runtime);
+    sample_idle_second();
+    sample_check(atomic_load_explicit(&begun, memory_order_relaxed) == request->n);
+    wake_and_join(handles, request->n);
+    sample_check(haft_runtime_drop(&runtime) == 0);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *workload;
+    const char *variant;
+    int (*run)(struct sample_request *);
+    bool as_a_task; /* run as the main task of a runtime, not by the plain main thread */
+} workloads[] = {
+    { "W1", "thread", w1_thread, false },    { "W2", "task", w2_task, true },
+    { "W2x", "task", w2x_task, false },      { "W3", "spawn", w3_spawn, true },
+    { "W3", "set", w3_set, true },           { "W3b", "park", w3b_park, true },
+    { "W4", "yield", w4_yield, true },       { "W9", "park", w9_park, true },
+    { "IDLE", "bare", idle_runtime, false }, { "IDLE", "parked", idle_with_waiting_tasks, false },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "version") == 0) {
+        printf("%d.%d.%d\n", HAFT_VERSION_MAJOR, HAFT_VERSION_MINOR, HAFT_VERSION_PATCH);
+        return 0;
+    }
+    struct sample_request request = sample_request_of(argc, argv);
+    for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
+        if (!sample_asks(&request, workloads[i].workload, workloads[i].variant))
+            continue;
+        int rc = workloads[i].as_a_task ? haft_run(workloads[i].run, &request, .workers = request.workers)
+                                        : workloads[i].run(&request);
+        if (rc != 0)
+            fprintf(stderr, "%s: %s\n", request.workload, haft_strerror(rc));
+        return rc == 0 ? 0 : 1;
+    }
+    fprintf(stderr, "haft has no workload %s %s\n", request.workload, request.variant);
+    return 2;
+}

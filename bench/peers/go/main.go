@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+
+// The peer Go: goroutines. Arguments and output are those of sample.h.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const warmOperations = 200000
+
+func check(ok bool) {
+	if !ok {
+		fmt.Fprintln(os.Stderr, "wrong result")
+		os.Exit(1)
+	}
+}
+
+func statusKiB(key string) float64 {
+	file, err := os.Open("/proc/self/status")
+	check(err == nil)
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), key) {
+			kib, err := strconv.ParseFloat(strings.Fields(lines.Text())[1], 64)
+			check(err == nil)
+			return kib
+		}
+	}
+	check(false)
+	return 0
+}
+
+func cpuNanoseconds() float64 {
+	var used syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &used) == nil)
+	return float64(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func report(phase, unit string, value, cpu float64) {
+	fmt.Printf("%s\t%s\t%.3f\t%.3f\t%.0f\n", phase, unit, value, cpu, statusKiB("VmHWM:"))
+}
+
+func timed(phase string, operations int, work func()) {
+	cpu, wall := cpuNanoseconds(), time.Now()
+	work()
+	elapsed := float64(time.Since(wall).Nanoseconds())
+	report(phase, "ns", elapsed/float64(operations), (cpuNanoseconds()-cpu)/float64(operations))
+}
+
+func coldAndWarm(n, operations int, work func(n int)) {
+	timed("cold", operations, func() { work(n) })
+	repetitions := 1
+	if operations < warmOperations {
+		repetitions = warmOperations / operations
+	}
+	timed("warm", operations*repetitions, func() {
+		for i := 0; i < repetitions; i++ {
+			work(n)
+		}
+	})
+}
+
+func expectedSum(n int) uint64 { return uint64(n) * (uint64(n) + 1) / 2 }
+
+func sum(numbers []uint64) uint64 {
+	total := uint64(0)
+	for _, number := range numbers {
+		total += number
+	}
+	return total
+}
+
+// One goroutine at a time that sends its result to its joiner.
+func oneAtATimeByChannel(n int) {
+	results := make(chan uint64)
+	total := uint64(0)
+	for i := 0; i < n; i++ {
+		number := uint64(i)
+		go func() { results <- number + 1 }()
+		total += <-results
+	}
+	check(total == expectedSum(n))
+}
+
+// The same with a WaitGroup and a shared variable.
+func oneAtATimeByWaitGroup(n int) {
+	var group sync.WaitGroup
+	total := uint64(0)
+	for i := 0; i < n; i++ {
+		number := uint64(i)
+		group.Add(1)
+		go func() {
+			number++
+			group.Done()
+		}()
+		group.Wait()
+		total += number
+	}
+	check(total == expectedSum(n))
+}
+
+func spawnAllJoinAll(n int) {
+	var group sync.WaitGroup
+	numbers := make([]uint64, n)
+	group.Add(n)
+	for i := 0; i < n; i++ {
+		i := i
+		go func() {
+			numbers[i] = uint64(i) + 1
+			group.Done()
+		}()
+	}
+	group.Wait()
+	check(sum(numbers) == expectedSum(n))
+}
+
+// Starts n goroutines that wait, each at a channel of its own or all at one, and returns what wakes and joins them.
+func spawnWaiting(n int, ownChannels bool) func() {
+	var begun atomic.Int64
+	var group sync.WaitGroup
+	numbers := make([]uint64, n)
+	gates := make([]chan struct{}, 1)
+	if ownChannels {
+		gates = make([]chan struct{}, n)
+	}
+	for i := range gates {
+		gates[i] = make(chan struct{})
+	}
+	group.Add(n)
+	for i := 0; i < n; i++ {
+		i, gate := i, gates[i%len(gates)]
+		go func() {
+			begun.Add(1)
+			<-gate
+			numbers[i] = uint64(i) + 1
+			group.Done()
+		}()
+	}
+	for begun.Load() < int64(n) {
+		runtime.Gosched()
+	}
+	return func() {
+		for _, gate := range gates {
+			close(gate)
+		}
+		group.Wait()
+		check(sum(numbers) == expectedSum(n))
+	}
+}
+
+func bytesPerWaiting(n int, ownChannels bool) {
+	before := statusKiB("VmRSS:")
+	wake := spawnWaiting(n, ownChannels)
+	report("alive", "bytes", (statusKiB("VmRSS:")-before)*1024/float64(n), 0)
+	wake()
+}
+
+func twoYield(n int) {
+	var group sync.WaitGroup
+	var turns [2]int
+	group.Add(2)
+	for k := range turns {
+		k := k
+		go func() {
+			for i := 0; i < n; i++ {
+				runtime.Gosched()
+				turns[k]++
+			}
+			group.Done()
+		}()
+	}
+	group.Wait()
+	check(turns[0] == n && turns[1] == n)
+}
+
+func idleSecond() {
+	time.Sleep(100 * time.Millisecond)
+	before := cpuNanoseconds()
+	time.Sleep(time.Second)
+	report("idle", "us/s", (cpuNanoseconds()-before)/1e3, 0)
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == "version" {
+		fmt.Println(runtime.Version())
+		return
+	}
+	if len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: go-peer WORKLOAD VARIANT WORKERS N")
+		os.Exit(2)
+	}
+	workers, err1 := strconv.Atoi(os.Args[3])
+	n, err2 := strconv.Atoi(os.Args[4])
+	check(err1 == nil && err2 == nil && workers > 0 && n > 0)
+	runtime.GOMAXPROCS(workers)
+
+	switch os.Args[1] + " " + os.Args[2] {
+	case "W2 channel":
+		coldAndWarm(n, n, oneAtATimeByChannel)
+	case "W2 WaitGroup":
+		coldAndWarm(n, n, oneAtATimeByWaitGroup)
+	case "W2x locked":
+		// A goroutine locked to its thread is as near as Go comes to a plain thread; it is not one of the workers.
+		runtime.GOMAXPROCS(workers + 1)
+		runtime.LockOSThread()
+		coldAndWarm(n, n, oneAtATimeByChannel)
+	case "W3 WaitGroup":
+		coldAndWarm(n, n, spawnAllJoinAll)
+	case "W3b own":
+		coldAndWarm(n, n, func(n int) { spawnWaiting(n, true)() })
+	case "W3b gate":
+		coldAndWarm(n, n, func(n int) { spawnWaiting(n, false)() })
+	case "W4 Gosched":
+		coldAndWarm(n, 2*n, twoYield)
+	case "W9 own":
+		bytesPerWaiting(n, true)
+	case "W9 gate":
+		bytesPerWaiting(n, false)
+	case "IDLE bare":
+		oneAtATimeByChannel(n)
+		idleSecond()
+	case "IDLE parked":
+		wake := spawnWaiting(n, true)
+		idleSecond()
+		wake()
+	default:
+		fmt.Fprintln(os.Stderr, "Go has no workload", os.Args[1], os.Args[2])
+		os.Exit(2)
+	}
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+//
+// C++17: haft.hpp has the same calls as templates that check body and frame. A frame is copied bytewise, so it must be
+// trivially copyable; an object that is not travels by a pointer in it.
+#include <haft/haft.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+struct greeting {
+    std::string *text;
+    int length;
+};
+
+static int greet(greeting *g)
+{
+    *g->text += ", world";
+    g->length = static_cast<int>(g->text->size());
+    return 0;
+}
+
+int main()
+{
+    auto text = std::make_unique<std::string>("hello");
+    greeting g{ text.get(), 0 };
+
+    haft_handle h = haft::spawn(greet, &g, haft::options().set_name("greeter"));
+    int rc = haft::join(&h, &g);
+    std::printf("%s: %s, %d characters\n", haft_errname(rc), text->c_str(), g.length);
+    return 0;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A piece of work moves into a job with everything it needs, and comes back with its matches and with the paths it
+ * found, which are cut into further pieces. So no job shares anything with another; the first job alone sees the
+ * whole, and speaks to the terminal. */
+#define _GNU_SOURCE 1 /* memrchr */
+#include "hgrep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MOST_JOBS = 1024,   /* for -j */
+    PIECE = 32,         /* paths that a job is given */
+    SORT_ALONE = 8192,  /* lines that are not worth another job */
+    STACK = 256 * 1024, /* libc's regular expressions ask for more than a task's usual 64 KiB */
+};
+
+struct run {
+    const char *pattern;
+    bool extended, name_arguments, show_progress, failed;
+    size_t jobs;
+    struct text backlog;   /* paths that no job was given yet */
+    struct search **spare; /* searches that no job is using; never more than two for a job */
+    size_t n_spare;
+    struct text matches;
+    size_t files;
+    int64_t shown; /* when the progress line was written */
+};
+
+static void say(struct run *r, const char *text)
+{
+    fprintf(stderr, "%s%s", r->show_progress ? "\r\033[K" : "", text);
+}
+
+static void out_of_memory(struct run *r)
+{
+    say(r, "hgrep: out of memory\n");
+    r->failed = true;
+}
+
+static void show_progress(struct run *r)
+{
+    if (r->show_progress && haft_now() - r->shown >= 100 * HAFT_MS) {
+        fprintf(stderr, "\r\033[K%zu files, %zu bytes of matches", r->files, r->matches.len);
+        r->shown = haft_now();
+    }
+}
+
+/* --- The search --------------------------------------------------------------------------------------------------- */
+
+/* Cuts a piece from the end of the backlog. False if there is no memory for it. */
+static bool take(struct run *r, struct piece *p)
+{
+    const char *why;
+    struct search *s = r->n_spare > 0 ? r->spare[--r->n_spare] : search_new(r->pattern, r->extended, &why);
+    if (s == NULL)
+        return false;
+    size_t cut = r->backlog.len;
+    for (int i = 0; i < PIECE && cut > 0; i++) {
+        const char *nul = memrchr(r->backlog.at, '\0', cut - 1);
+        cut = nul != NULL ? (size_t)(nul + 1 - r->backlog.at) : 0;
+    }
+    *p = (struct piece){ .search = s, .name_arguments = r->name_arguments };
+    text_add(&p->todo, r->backlog.at + cut, r->backlog.len - cut);
+    r->backlog.len = cut;
+    return true;
+}
+
+/* Takes over what a piece brought back. */
+static void collect(struct run *r, struct piece *p)
+{
+    r->spare[r->n_spare++] = p->search;
+    r->files += p->files;
+    text_add(&r->backlog, p->left.at, p->left.len);
+    text_add(&r->matches, p->matches.at, p->matches.len);
+    if (p->errors.len > 0) {
+        text_add(&p->errors, "", 1);
+        say(r, p->errors.at);
+        r->failed = true;
+    }
+    if (p->todo.lost || p->left.lost || p->matches.lost || p->errors.lost || r->backlog.lost || r->matches.lost)
+        out_of_memory(r);
+    r->backlog.lost = r->matches.lost = false;
+    text_drop(&p->left);
+    text_drop(&p->matches);
+    text_drop(&p->errors);
+    show_progress(r);
+}
+
+static int search_all(struct run *r)
+{
+    haft_set *set = haft_set_new(.limit = r->jobs);
+    if (set == NULL)
+        return HAFT_ENOMEM;
+    HAFT_DEFER(haft_set_drop, &set);
+    struct piece p;
+    do {
+        while (r->backlog.len > 0 && haft_set_len(set) < 2 * r->jobs && take(r, &p)) {
+            if (haft_set_spawn(set, walk, &p, .name = "walk", .stack_size = r->extended ? STACK : 0) != 0) {
+                walk(&p); /* no job to be had: here, then */
+                collect(r, &p);
+            }
+        }
+        if (haft_set_next(set, &p, NULL) == 0)
+            collect(r, &p);
+    } while (haft_set_len(set) > 0 || (r->backlog.len > 0 && r->n_spare > 0));
+    return r->backlog.len > 0 ? HAFT_ENOMEM : 0;
+}
+
+/* --- The result --------------------------------------------------------------------------------------------------- */
+
+struct line {
+    const char *at;
+    size_t len;
+};
+
+struct lines {
+    struct line *at;
+    struct line *room; /* for as many again */
+    size_t n;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct line *x = a, *y = b;
+    int order = memcmp(x->at, y->at, x->len < y->len ? x->len : y->len);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+/* Sorts by halving; the scope lends each half to a job and sees to it that both are back. */
+static int sort(struct lines *all)
+{
+    if (all->n <= SORT_ALONE) {
+        qsort(all->at, all->n, sizeof *all->at, compare);
+        return 0;
+    }
+    size_t half = all->n / 2;
+    struct lines a = { all->at, all->room, half };
+    struct lines b = { all->at + half, all->room + half, all->n - half };
+    {
+        HAFT_SCOPE(halves);
+        if (haft_scope_spawn(halves, sort, &a) != 0)
+            sort(&a);
+        sort(&b);
+    }
+    for (struct line *to = all->room; a.n + b.n > 0; to++) {
+        struct lines *from = b.n == 0 || (a.n > 0 && compare(a.at, b.at) <= 0) ? &a : &b;
+        *to = *from->at++;
+        from->n--;
+    }
+    memcpy(all->at, all->room, all->n * sizeof *all->at);
+    return 0;
+}
+
+/* Prints the matches as lines, sorted. A file's name may hold a newline, and sort would not know. */
+static int print(const struct text *matches)
+{
+    struct lines lines = { 0 };
+    const char *end = matches->at + matches->len;
+    for (const char *at = matches->at; at < end; at = memchr(at, '\n', (size_t)(end - at)), at++)
+        lines.n++;
+    if (lines.n == 0)
+        return 0;
+    lines.at = calloc(2 * lines.n, sizeof *lines.at);
+    if (lines.at == NULL)
+        return HAFT_ENOMEM;
+    HAFT_DEFER(free, lines.at);
+    lines.room = lines.at + lines.n;
+    struct line *line = lines.at;
+    for (const char *at = matches->at; at < end; at = line->at + line->len + 1, line++)
+        *line = (struct line){ at, (size_t)((const char *)memchr(at, '\n', (size_t)(end - at)) - at) };
+    sort(&lines);
+    for (size_t i = 0; i < lines.n; i++)
+        fwrite(lines.at[i].at, 1, lines.at[i].len + 1, stdout);
+    return fflush(stdout) != 0 ? -errno : 0;
+}
+
+static int run(struct run *r)
+{
+    int rc = search_all(r);
+    if (rc == 0)
+        rc = print(&r->matches);
+    return rc;
+}
+
+/* --- The command line --------------------------------------------------------------------------------------------- */
+
+static int usage(void)
+{
+    fputs("usage: hgrep [-E] [-j JOBS] PATTERN [PATH...]\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    struct run r = { .jobs = haft_cpu_count(), .show_progress = isatty(STDERR_FILENO) };
+    char *rest;
+    for (int option; (option = getopt(argc, argv, "Ej:")) != -1;) {
+        if (option == 'E')
+            r.extended = true;
+        else if (option != 'j' || (r.jobs = strtoul(optarg, &rest, 10), *rest != '\0') || r.jobs - 1 >= MOST_JOBS)
+            return usage();
+    }
+    if (optind == argc)
+        return usage();
+    r.pattern = argv[optind++];
+    r.name_arguments = argc - optind > 1;
+    if (optind == argc)
+        path_add(&r.backlog, FOUND_HERE, NULL, ".");
+    while (argc > optind) {
+        bool input = strcmp(argv[--argc], "-") == 0;
+        path_add(&r.backlog, input ? FOUND_INPUT : FOUND_ARGUMENT, NULL, input ? "(standard input)" : argv[argc]);
+    }
+    const char *why = "out of memory";
+    r.spare = calloc(2 * r.jobs, sizeof(struct search *));
+    struct search *first = r.spare != NULL ? search_new(r.pattern, r.extended, &why) : NULL;
+    int rc = 0;
+    if (first == NULL) {
+        fprintf(stderr, "hgrep: %s\n", why);
+        r.failed = true;
+    } else {
+        r.spare[r.n_spare++] = first;
+        rc = haft_run(run, &r, .workers = (unsigned)r.jobs);
+    }
+    say(&r, "");
+    if (rc != 0)
+        fprintf(stderr, "hgrep: %s\n", haft_strerror(rc));
+    while (r.n_spare > 0)
+        search_drop(&r.spare[--r.n_spare]);
+    free(r.spare);
+    text_drop(&r.backlog);
+    int status = rc != 0 || r.failed ? 2 : r.matches.len > 0 ? 0 : 1;
+    text_drop(&r.matches);
+    return status;
+}
