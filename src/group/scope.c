@@ -12,7 +12,7 @@
 enum {
     SCOPE_WAITS_FOR_ALL = 1, /* HAFT_ON_ERROR_WAIT */
     SCOPE_ABORTED = 2,       /* children that are spawned now are aborted at once */
-    SCOPE_LOOKED = 4,        /* somebody looks at failures: a panic need not be raised again */
+    SCOPE_IN_PANIC = 4,      /* opened by a defer that a panic runs: that panic is none of its business */
 };
 
 _Static_assert(sizeof(haft__lock) == sizeof(uint32_t), "the public struct holds the lock as a plain word");
@@ -49,28 +49,39 @@ static void child_ended(void *group, haft__job *job)
         job->record.end = HAFT_RETURNED; /* the scope takes the panic */
         job->record.code = HAFT_EPANIC;
     }
-    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD) {
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && job->record.root != NULL) {
         haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
         job->record.root = NULL;
     }
     haft__lock_acquire(lock_of(s));
     haft__list_remove(&job->link);
     haft__lock_release(lock_of(s));
-    int code = haft__job_reap(job, NULL, 0, NULL); /* a loan: there is no frame to drop */
+    job->drop = NULL; /* a loan: there is no frame to drop */
+    int code = haft__job_reap(job, NULL, 0, NULL);
 
-    haft__panic *surplus = panic;
     haft__lock_acquire(lock_of(s));
-    if (panic != NULL && s->panic_ == NULL) {
-        s->panic_ = panic;
-        surplus = NULL;
+    if (panic != NULL) { /* the owner frees them: a payload's dropper is user code, and this job is gone already */
+        panic->next = NULL;
+        haft__panic **end = (haft__panic **)(void *)&s->panic_;
+        while (*end != NULL)
+            end = &(*end)->next;
+        *end = panic;
     }
     note_failure(s, code);
     haft__record *owner = --s->running_ == 0 && s->waiting_ != 0 ? s->owner_ : NULL;
     haft__lock_release(lock_of(s));
-    if (surplus != NULL)
-        haft__panic_free(surplus);
     if (owner != NULL)
         haft__wake(owner);
+}
+
+/* Frees a chain of panics that nobody is to see. */
+static void free_panics(haft__panic *panic)
+{
+    while (panic != NULL) {
+        haft__panic *next = panic->next;
+        haft__panic_free(panic);
+        panic = next;
+    }
 }
 
 int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, const haft_spawn_options *options)
@@ -87,7 +98,8 @@ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, 
                                       .options = options,
                                       .kind = options->kind,
                                       .lend = true,
-                                      .group = s };
+                                      .group = s,
+                                      .owner = HAFT__OWNED_BY_GROUP };
         rc = haft__job_make(&spec, &job);
     }
     haft__lock_acquire(lock_of(s));
@@ -155,8 +167,7 @@ int haft_scope_join(haft_scope *s)
         s->panic_ = NULL;
     }
     haft__lock_release(lock_of(s));
-    if (panic != NULL)
-        haft__panic_free(panic);
+    free_panics(panic);
     return rc != 0 ? haft__tell(me, rc) : first;
 }
 
@@ -166,7 +177,8 @@ static void end_scope(haft_block *block)
     haft__root *me = haft__here_always()->root;
     haft__lock_acquire(lock_of(s));
     /* Abort and deadline end the children, not the wait; the owner itself is told where it waits next. */
-    if (me->panicking != NULL || wait_for_children(s, me) != 0)
+    bool is_panicking = me->panicking != NULL && (s->flags_ & SCOPE_IN_PANIC) == 0;
+    if (is_panicking || wait_for_children(s, me) != 0)
         abort_children(s);
     haft__shield shield = haft__shield_raise(me);
     wait_for_children(s, me);
@@ -178,10 +190,13 @@ static void end_scope(haft_block *block)
         *s->result_ = s->first_;
     if (panic == NULL)
         return;
-    if (s->result_ != NULL || (s->flags_ & SCOPE_LOOKED) != 0 || me->panicking != NULL)
-        haft__panic_free(panic);
-    else
+    bool is_raised = s->result_ == NULL && me->panicking == NULL;
+    haft__panic *rest = panic->next;
+    panic->next = NULL;
+    free_panics(rest);
+    if (is_raised)
         haft__panic_raise(me, panic);
+    haft__panic_free(panic);
 }
 
 void haft_scope_end_(haft_scope *s)
@@ -197,7 +212,8 @@ haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *optio
                      .result_ = options->result,
                      .place_ = options->place_,
                      .owner_ = root->record,
-                     .flags_ = options->on_error == HAFT_ON_ERROR_WAIT ? SCOPE_WAITS_FOR_ALL : 0 };
+                     .flags_ = (options->on_error == HAFT_ON_ERROR_WAIT ? SCOPE_WAITS_FOR_ALL : 0) |
+                               (root->panicking != NULL ? SCOPE_IN_PANIC : 0) };
     s.children_.next_ = s.children_.previous_ = &self->children_;
     root->blocks = &self->block_;
     return s;

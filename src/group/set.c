@@ -151,6 +151,18 @@ haft_set *haft_set_new_raw(const haft_set_options *options)
     return set;
 }
 
+/* After anything that made room or emptied the set, other than an end: whoever waits for it is told, one by one; each passes it
+ * on. */
+static void settle(haft_set *set)
+{
+    haft__lock_acquire(&set->lock);
+    haft__record *spawner = has_room(set) ? mark_one(&set->spawners) : NULL;
+    haft__record *taker = set->members_count == 0 || set->ended_first != NULL ? mark_one(&set->takers) : NULL;
+    haft__lock_release(&set->lock);
+    wake_if(spawner);
+    wake_if(taker);
+}
+
 static void add_member(haft_set *set, haft__job *job)
 {
     haft__list_append(&set->members, &job->link);
@@ -198,7 +210,8 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
                                   .alignment = alignment,
                                   .options = options,
                                   .kind = options->kind,
-                                  .group = set };
+                                  .group = set,
+                                  .owner = HAFT__OWNED_BY_GROUP };
     haft__job *job = NULL;
     rc = haft__job_make(&spec, &job);
     if (rc != 0)
@@ -207,7 +220,7 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
     bool runs = false;
     haft__lock_acquire(&set->lock);
     rc = admit(set, job, me, &runs);
-    haft__record *other = rc != 0 && has_room(set) ? mark_one(&set->spawners) : NULL;
+    haft__record *other = has_room(set) ? mark_one(&set->spawners) : NULL; /* the mark is passed on */
     haft__lock_release(&set->lock);
     wake_if(other);
     if (rc == 0 && runs)
@@ -224,6 +237,7 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
         set->running--;
         start_queued(set);
         haft__lock_release(&set->lock);
+        settle(set);
     }
     haft__job_unmake(job);
     return haft__tell(me, rc);
@@ -242,17 +256,19 @@ int haft_set_add(haft_set *set, haft_handle *h)
     if (rc != 0)
         return rc;
     job->group = set;
+    *h = HAFT_NULL_HANDLE;
+    /* Under the lock: a member that is not DONE is in the group, so that haft_set_detach_all may let it go. */
     haft__lock_acquire(&set->lock);
     add_member(set, job);
-    haft__lock_release(&set->lock);
-    *h = HAFT_NULL_HANDLE;
+    bool has_ended = false;
     uint64_t state = haft__load_acquire(&job->record.state);
     do {
-        if ((state & HAFT__DONE) != 0) {
-            member_ended(set, job);
-            return 0;
-        }
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, (state & ~HAFT__JOINER_MASK) | HAFT__GROUP));
+        has_ended = (state & HAFT__DONE) != 0;
+    } while (!has_ended &&
+             !haft__cas_weak_acq_rel(&job->record.state, &state, (state & ~HAFT__JOINER_MASK) | HAFT__GROUP));
+    haft__lock_release(&set->lock);
+    if (has_ended)
+        member_ended(set, job);
     return 0;
 }
 
@@ -334,9 +350,10 @@ static void refuse_queued(haft_set *set)
         }
         haft__lock_release(&set->lock);
         if (record == NULL)
-            return;
+            break;
         haft__job_refuse(record, 0);
     }
+    settle(set);
 }
 
 /* Ends what stands in the pool's queue. */
@@ -346,7 +363,8 @@ static void refuse_unbegun_calls(haft_set *set)
     for (haft__link *at = set->members.next; at != &set->members;) {
         haft__job *job = HAFT__CONTAINER(at, haft__job, link);
         at = at->next;
-        if (haft__load_relaxed(&job->record.kind) != HAFT__KIND_BLOCKING || !haft__pool_withdraw(job))
+        if (haft__load_relaxed(&job->record.kind) != HAFT__KIND_BLOCKING ||
+            (haft__load_acquire(&job->record.state) & HAFT__DONE) != 0 || !haft__pool_withdraw(job))
             continue;
         haft__lock_release(&set->lock);
         haft__job_refuse(&job->record, 0);
@@ -376,25 +394,25 @@ static void drop_ended(haft_set *set)
 
 void haft_set_shutdown(haft_set *set)
 {
-    haft__root *me = haft__here_always()->root;
+    haft__here_always();
     haft_set_abort_all(set);
-    haft__shield shield = haft__shield_raise(me);
+    HAFT_SHIELD; /* as a block, because a dropper may panic */
     haft__job *job = NULL;
     while (next(set, NULL, 0, true, &job) == 0)
         haft__job_reap(job, NULL, 0, NULL);
-    haft__shield_lower(me, shield);
 }
 
 /* Lets a member go. False: it is about to arrive among the ended. The lock is held. */
 static bool detach_member(haft_set *set, haft__job *job)
 {
+    bool is_counted = (job->record.flags & COUNTED) != 0; /* once it is detached the job may be gone */
     uint64_t state = haft__load_acquire(&job->record.state);
     do {
         if ((state & HAFT__DONE) != 0)
             return false;
     } while (!haft__cas_weak_acq_rel(&job->record.state, &state,
                                      (state & ~(uint64_t)(HAFT__GROUP | HAFT__CLAIMED)) | HAFT__DETACHED));
-    if ((job->record.flags & COUNTED) != 0)
+    if (is_counted)
         set->running--;
     return true;
 }
@@ -434,6 +452,7 @@ void haft_set_detach_all(haft_set *set)
         haft__lock_acquire(&set->lock);
     }
     haft__lock_release(&set->lock);
+    settle(set);
 }
 
 size_t haft_set_len(haft_set *set)

@@ -37,16 +37,18 @@ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const char *place
         return haft_catch_raw(body, frame, size, NULL);
 
     const haft_spawn_options options = { .size_ = sizeof options, .place_ = place };
-    const haft__job_spec spec = {
-        .body = body, .frame = frame, .size = size, .options = &options, .kind = HAFT_BLOCKING, .lend = true
-    };
+    /* Claimed before anybody else can know of it. */
+    const haft__job_spec spec = { .body = body,
+                                  .frame = frame,
+                                  .size = size,
+                                  .options = &options,
+                                  .kind = HAFT_BLOCKING,
+                                  .lend = true,
+                                  .owner = HAFT__CLAIMED | (uint64_t)me->index << HAFT__JOINER_SHIFT };
     haft__job *job = NULL;
     rc = haft__job_make(&spec, &job);
     if (rc != 0)
         return rc;
-    /* Claimed before anybody else can know of it. */
-    haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__CLAIMED |
-                                                (uint64_t)me->index << HAFT__JOINER_SHIFT);
     rc = haft__job_start(job);
     if (rc != 0)
         haft__job_unmake(job);

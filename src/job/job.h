@@ -36,6 +36,7 @@ typedef void haft__group_done(void *group, struct haft__job *job);
 /* A panic on its way from where it was raised to whoever takes it. */
 typedef struct haft__panic {
     haft_panic_info info;
+    struct haft__panic *next; /* of the same scope */
 } haft__panic;
 
 typedef struct haft__job {
@@ -69,7 +70,8 @@ struct haft_runtime {
     /* Jobs made and ended outside of workers; those of workers are in the workers. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint64_t) spawned;
     haft__atomic(uint64_t) finished;
-    haft__atomic(uint32_t) closing; /* no more spawns; every end wakes the closer */
+    haft__atomic(uint32_t) aborting; /* every job that lives or is being made is aborted */
+    haft__atomic(uint32_t) closing;  /* no more spawns; every end wakes the closer */
     haft__atomic(haft__record *) closer;
 
     struct haft__pool *pool; /* made at the first blocking call */
@@ -107,9 +109,11 @@ typedef struct haft__job_spec {
     size_t alignment;
     const haft_spawn_options *options;
     haft_kind kind;
-    bool lend;   /* the frame is not copied */
-    void *group; /* or null */
+    bool lend;      /* the frame is not copied */
+    void *group;    /* or null */
+    uint64_t owner; /* flags, and joiner, that the state begins with: HAFT__OWNED_BY_GROUP for a group */
 } haft__job_spec;
+#define HAFT__OWNED_BY_GROUP (HAFT__GROUP | HAFT__CLAIMED)
 
 /* Makes a job on the runtime that the options and the caller decide, counted there, and not yet queued. A negative code and
  * nothing made otherwise. */
@@ -129,6 +133,9 @@ void haft__job_drop_frame(haft__job *job);
 void haft__job_run(haft__record *record);
 /* The same without the last step: leaves end, code and panic in the job. */
 void haft__job_run_body(haft__job *job, haft__root *root);
+/* Gives a job the outcome of a body that was left by pthread_exit, on the thread that is ending. What was open in it is
+ * gone with its frames. */
+void haft__job_left(haft__job *job, haft__root *root);
 /* Ends a job that never ran. */
 void haft__job_refuse(haft__record *record, int code);
 /* The end; see the top of this file. */

@@ -51,6 +51,17 @@ int haft__job_code(const haft__job *job)
     }
 }
 
+static void dispose(void *argument)
+{
+    haft__job *job = argument;
+    haft__panic *panic = job->record.end == HAFT_PANICKED ? job->panic : NULL;
+    job->record.end = HAFT_RETURNED;
+    if (panic != NULL)
+        haft__panic_free(panic);
+    if ((job->record.flags & HAFT__MOVED_OUT) == 0)
+        haft__job_drop_frame(job);
+}
+
 int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out)
 {
     if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD)
@@ -58,13 +69,19 @@ int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out)
     int rc = haft__job_code(job);
     if (out != NULL)
         outcome_of(job, out);
-    if (frame != NULL && size != 0)
+    if (frame != NULL && size != 0) {
         haft__copy(frame, haft__job_frame(job), size);
-    else
-        haft__job_drop_frame(job);
-    if (job->record.end == HAFT_PANICKED)
-        haft__panic_free(job->panic);
+        job->record.flags |= HAFT__MOVED_OUT;
+    }
+    if (__builtin_expect(job->drop == NULL && job->record.end != HAFT_PANICKED, 1)) {
+        haft__job_recycle(job);
+        return rc;
+    }
+    /* The user's droppers may panic; that is the caller's panic, once the job is gone. */
+    haft__panic *panic = haft__catch_call(haft__here_always()->root, dispose, job);
     haft__job_recycle(job);
+    if (panic != NULL)
+        haft__panic_raise(haft__here_or_null()->root, panic);
     return rc;
 }
 
@@ -266,22 +283,24 @@ int haft_detach(haft_handle *h)
     return 0;
 }
 
+/* How long haft_drop pauses while a job that has ended is still claimed by a haft_join_all that waits for others. */
+#define BUSY_PAUSE (100 * HAFT_US)
+
 void haft_drop(haft_handle *h)
 {
     if (h == NULL || is_self(h->slot_))
         return;
     if (h->slot_ != NULL) {
-        haft__root *me = haft__here_always()->root;
-        haft__shield shield = haft__shield_raise(me);
+        haft__here_always();
+        HAFT_SHIELD; /* as a block, because a dropper may panic */
         haft_abort(*h);
         int rc;
         /* Busy: another copy joins now. It takes the job, or gives up and leaves it to this one. */
         while ((rc = haft_join_raw(h, NULL, 0)) == HAFT_EBUSY)
             if (haft_wait(*h) == 0)
-                haft_yield();
+                haft_sleep(BUSY_PAUSE);
         if (rc == HAFT_EDEADLK) /* its own: nobody is left to wait for it */
             haft_detach(h);
-        haft__shield_lower(me, shield);
     }
     *h = HAFT_NULL_HANDLE;
 }

@@ -127,7 +127,6 @@ static inline __attribute__((always_inline)) int make(const haft__job_spec *spec
         return HAFT_ENOMEM;
     }
     haft__store_relaxed(&job->record.word, HAFT__RUNNING);
-    haft__store_relaxed(&job->record.home, &runtime->sched);
     haft__store_relaxed(&job->record.kind, (uint8_t)spec->kind);
     job->record.stack_class = (uint8_t) class;
     job->record.flags = options->pinned ? HAFT__PINNED : 0;
@@ -138,15 +137,20 @@ static inline __attribute__((always_inline)) int make(const haft__job_spec *spec
     job->drop = options->drop;
     job->place = options->place_;
     job->name = NULL;
-    if (spec->group != NULL) /* nobody else has the record yet */
-        haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__GROUP | HAFT__CLAIMED);
+    if (spec->owner != 0) /* nobody else has the record yet */
+        haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | spec->owner);
     rc = place_frame(job, spec);
     if (rc == 0)
         rc = place_name(job, options->name);
+    /* Release: whoever finds the job by its home, in the walk of abort_jobs, sees the rest. */
+    haft__store_release(&job->record.home, &runtime->sched);
     if (rc != 0) {
         haft__job_unmake(job);
         return rc;
     }
+    haft__fence_light(); /* partner: the heavy fence in abort_jobs; either the walk finds the job or this sees the flag */
+    if (__builtin_expect(haft__load_relaxed(&runtime->aborting) != 0, 0))
+        haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
     *out = job;
     return 0;
 }

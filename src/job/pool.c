@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * The pool for blocking calls, one in each runtime that uses it. A call is handed straight to an idle thread, or to a new
- * one, or waits in a queue when there are 512. A thread that has been idle for ten seconds ends.
+ * one, or waits in a queue when there are 512, or when the machine gives no more. A thread that has been idle for ten
+ * seconds ends.
  *
  * Everything is under the pool's lock but the hand-over word of an idle thread: IDLE -> CALLED or TOLD is made by whoever
  * takes the thread off the idle list, under the lock; the thread waits for it on the futex. A thread that gives up
- * waiting looks under the lock whether it is still in the list. A thread that ends while the pool lives on detaches itself; one that ends because the pool
- * stops puts itself on a list to be joined. */
+ * waiting looks under the lock whether it is still in the list.
+ *
+ * Nothing is stranded in the queue: a call is queued only while a thread is counted, and a counted thread looks at the
+ * queue, under the lock, before it stops being counted. Threads are counted from before their creation; a creation that
+ * fails and was the last to be counted ends what is queued.
+ *
+ * A thread that ends while the pool lives on detaches itself and touches the pool no more; one that ends because the pool
+ * stops is joined. The pool stays with its runtime's control block for ever. */
 #include "job/job.h"
 
 #include <limits.h>
@@ -23,6 +30,7 @@ typedef struct pool_thread {
     haft__job *job;
     haft__os_thread native;
     haft__atomic(uint32_t) word;
+    bool is_counted;
 } pool_thread;
 
 struct haft__pool {
@@ -31,38 +39,55 @@ struct haft__pool {
     haft__record *first, *last; /* queued calls */
     haft__link idle;            /* the most recently used first */
     haft__link ended;
-    unsigned threads;
+    unsigned threads; /* counted */
     bool stopping;
     haft__atomic(uint32_t) endings; /* counts; the stopper waits on it */
 };
 
-static void run(pool_thread *self, haft__job *job)
+static haft__job *pop_queued(haft__pool *pool)
 {
+    haft__record *record = pool->first;
+    if (record == NULL)
+        return NULL;
+    pool->first = record->next;
+    if (pool->first == NULL)
+        pool->last = NULL;
+    return haft__job_of(record);
+}
+
+static void enqueue(haft__pool *pool, haft__job *job)
+{
+    job->record.next = NULL;
+    if (pool->last != NULL)
+        pool->last->next = &job->record;
+    else
+        pool->first = &job->record;
+    pool->last = &job->record;
+}
+
+static void run(pool_thread *self)
+{
+    haft__job *job = self->job;
+    self->thread.own.note = &self->thread.note;
     haft__root_init(&self->thread.own, &job->record);
     haft__job_run_body(job, &self->thread.own);
+    self->job = NULL;
     haft__job_end(job);
     self->thread.own.record = NULL;
 }
 
-/* The next call, waiting for it; null: end. */
-static haft__job *next_call(pool_thread *self)
+/* Gets the next call into self->job, waiting for it. False: the thread ends. */
+static bool get_call(pool_thread *self)
 {
     haft__pool *pool = self->pool;
     haft__lock_acquire(&pool->lock);
-    haft__record *queued = pool->first;
-    if (queued != NULL) {
-        pool->first = queued->next;
-        if (pool->first == NULL)
-            pool->last = NULL;
+    self->job = pop_queued(pool);
+    if (self->job != NULL || pool->stopping) {
         haft__lock_release(&pool->lock);
-        return haft__job_of(queued);
-    }
-    if (pool->stopping) {
-        haft__lock_release(&pool->lock);
-        return NULL;
+        return self->job != NULL;
     }
     haft__store_relaxed(&self->word, IDLE);
-    haft__list_append(pool->idle.next, &self->link); /* before the first: the list's own link is circular */
+    haft__list_append(pool->idle.next, &self->link); /* before the first */
     haft__lock_release(&pool->lock);
 
     int64_t deadline = haft__os->now() + HAFT__POOL_IDLE_NS;
@@ -70,52 +95,82 @@ static haft__job *next_call(pool_thread *self)
         /* Acquire: partner of the release that hands the call over. */
         uint32_t word = haft__load_acquire(&self->word);
         if (word != IDLE)
-            return word == CALLED ? self->job : NULL;
+            return word == CALLED;
         if (haft__os->futex_wait(&self->word, IDLE, deadline) != -ETIMEDOUT)
             continue;
         haft__lock_acquire(&pool->lock);
         bool is_idle = haft__load_relaxed(&self->word) == IDLE;
-        if (is_idle)
+        if (is_idle) {
             haft__list_remove(&self->link);
+            self->job = pop_queued(pool);
+            if (self->job == NULL) {
+                pool->threads--;
+                self->is_counted = false;
+            }
+        }
         haft__lock_release(&pool->lock);
         if (is_idle)
-            return NULL;
+            return self->job != NULL;
     }
 }
 
-static void pool_thread_runs(void *argument)
+/* The thread's last act, from the destructor of its key: after pthread_exit in a body, too. */
+static void thread_ends(void *argument)
 {
     pool_thread *self = argument;
     haft__pool *pool = self->pool;
-    haft__thread_enter(&self->thread);
-    haft__announce_thread(&self->thread.note);
-    haft__os->alternate_stack_enter(&self->thread.signal_stack);
-    for (haft__job *job = self->job; job != NULL; job = next_call(self)) {
-        self->thread.own.note = &self->thread.note;
-        run(self, job);
+    if (self->job != NULL) {
+        haft__job *job = self->job;
+        haft__job_left(job, &self->thread.own);
+        haft__job_end(job);
     }
+    void *signal_stack = self->thread.signal_stack;
     haft__thread_leave(&self->thread);
-    if (self->thread.signal_stack != NULL)
-        haft__os->alternate_stack_leave(self->thread.signal_stack);
-
-    haft__lock_acquire(&pool->lock);
-    bool is_joined = pool->stopping;
-    if (is_joined) {
-        self->native = haft__os->thread_self();
-        haft__list_append(&pool->ended, &self->link);
-    } else {
-        pool->threads--;
-    }
-    if (!is_joined) {
-        haft__lock_release(&pool->lock);
+    if (signal_stack != NULL)
+        haft__os->alternate_stack_leave(signal_stack);
+    if (!self->is_counted) {
         haft__os->thread_detach(haft__os->thread_self());
         haft__os->release(self);
         return;
     }
-    /* The stopper frees pool and thread once it has joined, so both are still there for the wake. */
-    haft__fetch_add_acq_rel(&pool->endings, 1);
+    haft__lock_acquire(&pool->lock);
+    bool is_joined = pool->stopping;
+    haft__job *queued = NULL;
+    if (is_joined) {
+        self->native = haft__os->thread_self();
+        haft__list_append(&pool->ended, &self->link);
+        haft__fetch_add_acq_rel(&pool->endings, 1);
+    } else {
+        pool->threads--; /* by pthread_exit; what is queued goes to another thread */
+        queued = pop_queued(pool);
+    }
     haft__lock_release(&pool->lock);
-    haft__os->futex_wake(&pool->endings, 1);
+    if (is_joined) {
+        /* The stopper frees the thread's struct once it has joined; the pool stays. */
+        haft__os->futex_wake(&pool->endings, 1);
+        return;
+    }
+    if (queued != NULL) {
+        int rc = haft__pool_submit(queued);
+        if (rc != 0)
+            haft__job_refuse(&queued->record, rc);
+    }
+    haft__os->thread_detach(haft__os->thread_self());
+    haft__os->release(self);
+}
+
+static void thread_runs(void *argument)
+{
+    pool_thread *self = argument;
+    haft__thread_enter(&self->thread);
+    haft__announce_thread(&self->thread.note);
+    haft__os->alternate_stack_enter(&self->thread.signal_stack);
+    bool has_destructor = haft__thread_at_exit(&self->thread, thread_ends) == 0;
+    do
+        run(self);
+    while (get_call(self));
+    if (!has_destructor) /* no memory for a key's value */
+        thread_ends(self);
 }
 
 static haft__pool *pool_of(haft_runtime *runtime)
@@ -123,6 +178,12 @@ static haft__pool *pool_of(haft_runtime *runtime)
     haft__lock_acquire(&runtime->pool_lock);
     haft__pool *pool = runtime->pool;
     haft__lock_release(&runtime->pool_lock);
+    return pool;
+}
+
+static haft__pool *pool_for(haft_runtime *runtime)
+{
+    haft__pool *pool = pool_of(runtime);
     if (pool != NULL)
         return pool;
     haft__pool *fresh = haft__os->allocate(sizeof *fresh, _Alignof(haft__pool));
@@ -150,71 +211,80 @@ static int start_thread(haft__pool *pool, haft__job *job)
     memset(self, 0, sizeof *self);
     self->pool = pool;
     self->job = job;
+    self->is_counted = true;
     self->thread.home = &pool->runtime->sched;
     haft__root_init(&self->thread.own, NULL);
     const haft__os_thread_options options = { .name = "haft-blocking" };
-    int rc = haft__os->thread_create(&self->native, &options, pool_thread_runs, self);
+    int rc = haft__os->thread_create(&self->native, &options, thread_runs, self);
     if (rc != 0)
         haft__os->release(self);
     return rc;
 }
 
-static void enqueue(haft__pool *pool, haft__job *job)
+/* Hands the job to an idle thread, and returns it to be woken; or null. The lock is held. */
+static pool_thread *hand_over(haft__pool *pool, haft__job *job)
 {
-    job->record.next = NULL;
-    if (pool->last != NULL)
-        pool->last->next = &job->record;
-    else
-        pool->first = &job->record;
-    pool->last = &job->record;
+    haft__link *link = haft__list_take(&pool->idle);
+    if (link == NULL)
+        return NULL;
+    pool_thread *thread = HAFT__CONTAINER(link, pool_thread, link);
+    thread->job = job;
+    haft__store_release(&thread->word, CALLED);
+    return thread;
+}
+
+/* A creation failed. The job stays in the pool if another thread will look at the queue, 0; otherwise it is the caller's
+ * again, and what is queued ends with the same code. */
+static int creation_failed(haft__pool *pool, haft__job *job, int rc)
+{
+    haft__record *queued = NULL;
+    haft__lock_acquire(&pool->lock);
+    pool->threads--;
+    pool_thread *thread = hand_over(pool, job);
+    bool stays = thread != NULL || pool->threads > 0;
+    if (thread == NULL && stays)
+        enqueue(pool, job);
+    if (!stays) {
+        queued = pool->first;
+        pool->first = pool->last = NULL;
+    }
+    haft__lock_release(&pool->lock);
+    if (thread != NULL)
+        haft__os->futex_wake(&thread->word, 1);
+    while (queued != NULL) {
+        haft__record *next = queued->next;
+        haft__job_refuse(queued, rc);
+        queued = next;
+    }
+    return stays ? 0 : rc;
 }
 
 int haft__pool_submit(haft__job *job)
 {
-    haft__pool *pool = pool_of(haft__job_runtime(job));
+    haft__pool *pool = pool_for(haft__job_runtime(job));
     if (pool == NULL)
         return HAFT_ENOMEM;
     haft__lock_acquire(&pool->lock);
-    haft__link *link = haft__list_take(&pool->idle);
-    if (link != NULL) {
-        pool_thread *thread = HAFT__CONTAINER(link, pool_thread, link);
-        thread->job = job;
-        haft__store_release(&thread->word, CALLED);
-        haft__lock_release(&pool->lock);
-        haft__os->futex_wake(&thread->word, 1);
-        return 0;
-    }
-    bool may_grow = pool->threads < HAFT__POOL_THREADS;
-    if (may_grow)
+    pool_thread *thread = hand_over(pool, job);
+    bool grows = thread == NULL && pool->threads < HAFT__POOL_THREADS;
+    if (grows)
         pool->threads++;
-    else
+    else if (thread == NULL)
         enqueue(pool, job);
     haft__lock_release(&pool->lock);
-    if (!may_grow)
+    if (thread != NULL)
+        haft__os->futex_wake(&thread->word, 1);
+    if (!grows)
         return 0;
     int rc = start_thread(pool, job);
-    if (rc == 0)
-        return 0;
-    /* The machine's limit: the call waits for one of the threads that exist, if there is one. */
-    haft__lock_acquire(&pool->lock);
-    pool->threads--;
-    bool can_wait = pool->threads > 0;
-    link = can_wait ? haft__list_take(&pool->idle) : NULL;
-    if (link != NULL) {
-        HAFT__CONTAINER(link, pool_thread, link)->job = job;
-        haft__store_release(&HAFT__CONTAINER(link, pool_thread, link)->word, CALLED);
-    } else if (can_wait) {
-        enqueue(pool, job);
-    }
-    haft__lock_release(&pool->lock);
-    if (link != NULL)
-        haft__os->futex_wake(&HAFT__CONTAINER(link, pool_thread, link)->word, 1);
-    return can_wait ? 0 : rc;
+    return rc == 0 ? 0 : creation_failed(pool, job, rc);
 }
 
 bool haft__pool_withdraw(haft__job *job)
 {
     haft__pool *pool = pool_of(haft__job_runtime(job));
+    if (pool == NULL)
+        return false;
     haft__lock_acquire(&pool->lock);
     haft__record *before = NULL, *at = pool->first;
     while (at != NULL && at != &job->record) {
@@ -235,7 +305,7 @@ bool haft__pool_withdraw(haft__job *job)
 
 void haft__pool_stop(haft_runtime *runtime)
 {
-    haft__pool *pool = runtime->pool;
+    haft__pool *pool = pool_of(runtime);
     if (pool == NULL)
         return;
     haft__lock_acquire(&pool->lock);
@@ -261,7 +331,6 @@ void haft__pool_stop(haft_runtime *runtime)
         }
         haft__lock_acquire(&pool->lock);
     }
+    pool->stopping = false;
     haft__lock_release(&pool->lock);
-    haft__os->release(pool);
-    runtime->pool = NULL;
 }

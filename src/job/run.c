@@ -21,11 +21,6 @@ static void call_body(void *argument)
     job->record.code = haft__call_body(job->body, haft__job_frame(job), job->record.frame_size);
 }
 
-static void call_drop(void *argument)
-{
-    haft__job_drop_frame(argument);
-}
-
 void haft__job_run_body(haft__job *job, haft__root *root)
 {
     if ((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0) {
@@ -42,13 +37,28 @@ void haft__job_run_body(haft__job *job, haft__root *root)
     }
 }
 
-/* Drops the frame of a detached job where it ran. A panic of the dropper's was reported; nobody else can take it. */
-static void drop_detached(haft__job *job, haft__root *root)
+static void dispose(void *argument)
 {
-    if (job->drop == NULL)
+    haft__job *job = argument;
+    haft__panic *panic = job->record.end == HAFT_PANICKED ? job->panic : NULL;
+    job->record.end = HAFT_RETURNED;
+    if (panic != NULL)
+        haft__panic_free(panic);
+    haft__job_drop_frame(job);
+}
+
+/* Disposes of what a detached job leaves, where it ran. A panic of the user's own dropper was reported; nobody else can
+ * take it. */
+static void dispose_detached(haft__job *job, haft__root *root)
+{
+    if (root == NULL) { /* it never ran, so there is only the frame */
+        haft__job_drop_frame(job);
+        return;
+    }
+    if (job->drop == NULL && job->record.end != HAFT_PANICKED)
         return;
     haft__shield shield = haft__shield_raise(root);
-    haft__panic *panic = haft__catch_call(root, call_drop, job);
+    haft__panic *panic = haft__catch_call(root, dispose, job);
     haft__shield_lower(root, shield);
     if (panic != NULL)
         haft__panic_free(panic);
@@ -65,10 +75,7 @@ void haft__job_end(haft__job *job)
     for (;;) {
         if ((state & HAFT__DETACHED) != 0 && !dropped) {
             /* Nobody claims a detached job, so nothing can come between. */
-            if (root != NULL)
-                drop_detached(job, root);
-            else
-                haft__job_drop_frame(job);
+            dispose_detached(job, root);
             dropped = true;
             state = haft__load_acquire(&job->record.state);
         }
@@ -89,8 +96,6 @@ void haft__job_end(haft__job *job)
     if ((state & HAFT__DETACHED) != 0) {
         if (left != NULL)
             haft__os->thread_detach(haft__os->thread_self());
-        if (job->record.end == HAFT_PANICKED)
-            haft__panic_free(job->panic);
         haft__job_recycle(job);
     } else if ((state & HAFT__GROUP) != 0) {
         haft__group_done **group = job->group;
@@ -104,8 +109,22 @@ void haft__job_end(haft__job *job)
 void haft__job_run(haft__record *record)
 {
     haft__job *job = haft__job_of(record);
+    if (__builtin_expect(record->root->is_refused, 0)) {
+        haft__job_refuse(record, HAFT_ENOMEM);
+        return;
+    }
     haft__job_run_body(job, record->root);
     haft__job_end(job);
+}
+
+void haft__job_left(haft__job *job, haft__root *root)
+{
+    root->blocks = NULL;
+    root->catches = NULL;
+    root->panicking = NULL;
+    job->record.end = HAFT_PANICKED;
+    job->record.code = 0;
+    job->panic = haft__panic_new(__FILE__, __LINE__, "the thread was ended by pthread_exit");
 }
 
 void haft__job_refuse(haft__record *record, int code)

@@ -32,14 +32,9 @@ void haft__runtime_tell_closer(haft_runtime *runtime)
 
 static uint64_t live_jobs(haft_runtime *runtime)
 {
-    haft__sched *s = &runtime->sched;
     uint64_t finished = haft__load_acquire(&runtime->finished);
-    for (unsigned i = 0; i < s->count; i++)
-        finished += haft__load_acquire(&s->workers[i].finished);
-    uint64_t spawned = haft__load_acquire(&runtime->spawned);
-    for (unsigned i = 0; i < s->count; i++)
-        spawned += haft__load_acquire(&s->workers[i].spawned);
-    return spawned - finished;
+    uint64_t live = haft__sched_live(&runtime->sched);
+    return live + haft__load_acquire(&runtime->spawned) - finished;
 }
 
 /* --- Ending ------------------------------------------------------------------------------------------------------- */
@@ -66,6 +61,9 @@ static void abort_visit(haft__record *record, void *argument)
 static void abort_jobs(haft_runtime *runtime, const haft__record *except)
 {
     struct abort_all pass = { .runtime = runtime, .except = except };
+    /* A job that is being made while the table is walked either is found, or sees this and marks itself: see make(). */
+    haft__store_seq_cst(&runtime->aborting, 1);
+    haft__fence_heavy();
     haft__record_each(abort_visit, &pass);
     haft__fence_heavy(); /* once for all: see haft__job_mark_aborted */
     pass.wake = true;
@@ -153,17 +151,16 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
     haft_runtime *runtime = block_new();
     if (runtime == NULL)
         return HAFT_ENOMEM;
-    int rc = haft__sched_init(&runtime->sched, count_wanted, haft__job_run, haft__job_refuse);
+    int rc = haft__sched_init(&runtime->sched, count_wanted, haft__job_run);
     if (rc != 0) {
         block_free(runtime);
         return rc;
     }
     runtime->options = *options;
     runtime->first_thread = first_thread;
-    runtime->pool = NULL;
-    haft__store_relaxed(&runtime->spawned, 0);
-    haft__store_relaxed(&runtime->finished, 0);
+    /* The counters go on: somebody late may still count himself in and out. */
     haft__store_relaxed(&runtime->closer, NULL);
+    haft__store_relaxed(&runtime->aborting, 0);
     haft__store_seq_cst(&runtime->closing, 0);
     rc = haft__sched_start(&runtime->sched, first_thread);
     if (rc != 0) {
@@ -305,9 +302,13 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
     const haft_spawn_options spawn_options = {
         .size_ = sizeof spawn_options, .place_ = options->place_, .name = "main", .runtime = call.runtime
     };
-    const haft__job_spec spec = {
-        .body = main_body, .frame = &call, .size = sizeof call, .options = &spawn_options, .lend = true, .group = &call
-    };
+    const haft__job_spec spec = { .body = main_body,
+                                  .frame = &call,
+                                  .size = sizeof call,
+                                  .options = &spawn_options,
+                                  .lend = true,
+                                  .group = &call,
+                                  .owner = HAFT__OWNED_BY_GROUP };
     haft__job *job;
     rc = haft__job_make(&spec, &job);
     if (rc != 0) {

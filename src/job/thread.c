@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-static const char left_text[] = "the thread was ended by pthread_exit";
-
 /* What such a thread needs; lives as long as it. */
 typedef struct thread_job {
     haft__thread thread; /* first */
@@ -20,11 +18,8 @@ static void thread_ends(void *argument)
 {
     thread_job *self = argument;
     haft__job *job = self->job;
-    if (!self->has_returned) {
-        job->record.end = HAFT_PANICKED;
-        job->record.code = 0;
-        job->panic = haft__panic_new(__FILE__, __LINE__, left_text);
-    }
+    if (!self->has_returned)
+        haft__job_left(job, &self->thread.own);
     void *signal_stack = self->thread.signal_stack;
     haft__job_end(job);
     haft__thread_leave(&self->thread);

@@ -12,25 +12,46 @@
 
 /* --- Waking workers ----------------------------------------------------------------------------------------------- */
 
-static bool wake_worker(haft__worker *w)
+/* As WOKEN, which the waker must have counted as a searcher, or as CALLED, which nobody counts. */
+static bool wake_worker(haft__worker *w, uint32_t as)
 {
     uint32_t asleep = HAFT__ASLEEP;
-    if (haft__load_relaxed(&w->sleep_word) != HAFT__ASLEEP || !haft__cas_acq_rel(&w->sleep_word, &asleep, HAFT__WOKEN))
+    if (haft__load_relaxed(&w->sleep_word) != HAFT__ASLEEP || !haft__cas_acq_rel(&w->sleep_word, &asleep, as))
         return false;
     haft__fetch_sub_relaxed(&w->sched->sleepers, 1);
     haft__os->futex_wake(&w->sleep_word, 1);
     return true;
 }
 
+static bool injection_is_empty(haft__sched *s)
+{
+    return haft__load_relaxed(&s->injected) == NULL && haft__load_relaxed(&s->injection_count) == 0;
+}
+
+static bool shared_work_is_visible(haft__sched *s)
+{
+    if (!injection_is_empty(s))
+        return true;
+    for (unsigned i = 0; i < s->count; i++)
+        if (haft__ring_length(&s->workers[i]) != 0)
+            return true;
+    return false;
+}
+
 void haft__sched_wake_one(haft__sched *s)
 {
-    uint32_t none = 0;
-    if (!haft__cas_acq_rel(&s->searchers, &none, 1))
-        return;
-    for (unsigned i = 0; i < s->count; i++)
-        if (wake_worker(&s->workers[i]))
+    do {
+        uint32_t none = 0;
+        if (!haft__cas_acq_rel(&s->searchers, &none, 1))
             return;
-    haft__fetch_sub_acq_rel(&s->searchers, 1);
+        for (unsigned i = 0; i < s->count; i++)
+            if (wake_worker(&s->workers[i], HAFT__WOKEN))
+                return;
+        /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker have
+         * relied on the searcher: look again, after the subtraction is visible. */
+        haft__fetch_sub_seq_cst(&s->searchers, 1);
+        haft__fence_full();
+    } while (haft__load_relaxed(&s->sleepers) > 0 && shared_work_is_visible(s));
 }
 
 /* Anybody has made work visible. */
@@ -106,11 +127,6 @@ static inline bool is_passed_on(const haft__worker *w, haft__record *record)
     return is_mine;
 }
 
-static bool injection_is_empty(haft__sched *s)
-{
-    return haft__load_relaxed(&s->injected) == NULL && haft__load_relaxed(&s->injection_count) == 0;
-}
-
 /* Takes up to max records: one to run, the others into the ring. */
 static haft__record *injection_take(haft__worker *w, uint32_t max)
 {
@@ -166,11 +182,7 @@ static void inbox_put(haft__worker *w, haft__record *record)
 {
     stack_push(&w->inbox, record);
     haft__fence_full(); /* partner: the heavy fence of the worker that goes to sleep */
-    if (haft__load_relaxed(&w->sleep_word) == HAFT__ASLEEP) {
-        haft__fetch_add_acq_rel(&w->sched->searchers, 1);
-        if (!wake_worker(w))
-            haft__fetch_sub_acq_rel(&w->sched->searchers, 1);
-    }
+    wake_worker(w, HAFT__CALLED);
 }
 
 static inline haft__record *inbox_take(haft__worker *w)
@@ -275,6 +287,8 @@ static inline haft__record *pick(haft__worker *w)
 
 /* --- Switching ---------------------------------------------------------------------------------------------------- */
 
+static void give_stack(haft__worker *w, haft__stack *stack);
+
 /* Does what the computation that just left this worker needs done once its registers are saved. */
 static inline void do_post(haft__worker *w)
 {
@@ -304,22 +318,29 @@ static inline void do_post(haft__worker *w)
     }
     case HAFT__POST_UNLOCK: {
         /* Release: whoever reads PARKED sees the saved context. Then the light fence, whose partner is the heavy one of
-         * an aborter: either he sees PARKED or this load sees the abort. After the store the record may run again. */
+         * an aborter: either he sees PARKED or this load sees the abort. After the store the record may run again.
+         * Only a timer can have come before: everybody else needs the lock. */
         haft__lock *lock = w->post_lock;
         bool heeds = w->post_heeds;
-        haft__store_release(&record->word, HAFT__PARKED);
-        haft__fence_light();
-        if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
-            uint32_t parked = HAFT__PARKED;
-            if (haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
-                haft__task_ready(record);
+        uint32_t running = HAFT__RUNNING, parked = HAFT__PARKED;
+        if (!w->post_timed) {
+            haft__store_release(&record->word, HAFT__PARKED);
+        } else if (!haft__cas_acq_rel(&record->word, &running, HAFT__PARKED)) {
+            haft__store_relaxed(&record->word, HAFT__RUNNING);
+            haft__task_ready(record);
+            haft__lock_release(lock);
+            break;
         }
+        haft__fence_light();
+        if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0 &&
+            haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
+            haft__task_ready(record);
         haft__lock_release(lock);
         break;
     }
     case HAFT__POST_STACK:
         haft__announce_reuse(&w->post_stack->note);
-        haft__stack_give(&w->stacks, w->post_stack);
+        give_stack(w, w->post_stack);
         break;
     }
 }
@@ -341,16 +362,39 @@ static void init_task_root(haft__worker *w, haft__root *root, haft__record *reco
     root->worker = w->number;
 }
 
-/* Gives a new record a stack and a context at its root. Null: there is no memory for one. */
+/* Gives a new record a stack and a context at its root. When there is no memory for one, the worker's reserve, on which
+ * the job ends at once with HAFT_ENOMEM. Null: the reserve is in use, too; the record is to be tried again later. */
 static haft__root *bind(haft__worker *w, haft__record *record)
 {
     haft__stack *stack = haft__stack_take(&w->stacks, record->stack_class);
-    if (stack == NULL)
-        return NULL;
+    bool has_memory = stack != NULL;
+    if (__builtin_expect(!has_memory, 0)) {
+        stack = w->reserve;
+        w->reserve = NULL;
+        if (stack == NULL)
+            return NULL;
+    }
     haft__root *root = (haft__root *)(void *)((uintptr_t)(stack->top - sizeof *root) & ~(uintptr_t)63);
     init_task_root(w, root, record, stack);
+    root->is_refused = !has_memory;
     root->context = haft__arch_prepare_with(root, w->control);
     return root;
+}
+
+/* Puts a record back for which there was neither a stack nor the reserve. True if there is nothing else to pick. */
+static bool try_later(haft__worker *w, haft__record *record)
+{
+    bool was_alone = haft__ring_length(w) == 0 && injection_is_empty(w->sched);
+    haft__injection_append(w->sched, record, record, 1);
+    return was_alone;
+}
+
+static void give_stack(haft__worker *w, haft__stack *stack)
+{
+    if (__builtin_expect(w->reserve == NULL && stack->class == 0, 0))
+        w->reserve = stack;
+    else
+        haft__stack_give(&w->stacks, stack);
 }
 
 /* Where to go next: a task, or the idle loop when there is none. */
@@ -365,7 +409,8 @@ static inline haft__root *next_root(haft__worker *w)
         haft__root *root = bind(w, record);
         if (root != NULL)
             return root;
-        w->sched->refuse(record, HAFT_ENOMEM);
+        if (try_later(w, record))
+            return &w->thread.own;
     }
 }
 
@@ -436,8 +481,12 @@ void haft__task_park_unlocking(haft__root *me, haft__lock *lock)
     w->post_record = me->record;
     w->post_lock = lock;
     w->post_heeds = me->shields == 0;
-    if (timed)
+    w->post_timed = timed;
+    if (timed) {
+        /* A wake from before this wait is not the timer's. */
+        haft__store_relaxed(&me->record->word, HAFT__RUNNING);
         haft__timer_arm(timers, &timer, me->record, me->deadline);
+    }
     switch_to(w, me, to);
     if (timed)
         haft__timer_disarm(timers, &timer);
@@ -472,10 +521,13 @@ haft__next haft__sched_root(void *value)
         }
         if (bind(w, record) != NULL)
             break;
-        w->sched->refuse(record, HAFT_ENOMEM);
+        if (try_later(w, record)) {
+            record = NULL;
+            break;
+        }
     }
     /* Into this worker's cache, from which nobody takes before the root has left. */
-    haft__stack_give(&w->stacks, stack);
+    give_stack(w, stack);
     w->thread.root = record != NULL ? record->root : &w->thread.own;
     return (haft__next){ w->thread.root->context, w };
 #endif
@@ -492,12 +544,7 @@ HAFT__UNINSTRUMENTED void haft__sched_announce(void *value)
 static bool work_is_visible(haft__worker *w)
 {
     haft__sched *s = w->sched;
-    if (!injection_is_empty(s) || haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&s->stopping) != 0)
-        return true;
-    for (unsigned i = 0; i < s->count; i++)
-        if (haft__ring_length(&s->workers[i]) != 0)
-            return true;
-    return false;
+    return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&s->stopping) != 0 || shared_work_is_visible(s);
 }
 
 /* Looks once behind every other worker. */
@@ -509,14 +556,16 @@ static haft__record *steal(haft__worker *w, int64_t now)
         haft__record *record = haft__ring_steal(w, victim);
         if (record != NULL)
             return record;
-        const haft__record *lifo = haft__load_relaxed(&victim->lifo);
+        /* What the thieves saw of this slot is kept with the victim; thieves that race only misjudge the time. */
+        haft__record *lifo = haft__load_relaxed(&victim->lifo);
         if (lifo == NULL)
             continue;
-        if (w->seen_lifo != lifo) {
-            w->seen_lifo = lifo;
-            w->seen_since = now;
-        } else if (now - w->seen_since >= HAFT__LIFO_STEAL_NS && (record = haft__lifo_steal(victim)) != NULL) {
-            w->seen_lifo = NULL;
+        if (haft__load_relaxed(&victim->lifo_seen) != lifo) {
+            haft__store_relaxed(&victim->lifo_seen, lifo);
+            haft__store_relaxed(&victim->lifo_since, now);
+        } else if (now - haft__load_relaxed(&victim->lifo_since) >= HAFT__LIFO_STEAL_NS &&
+                   (record = haft__lifo_steal(victim)) != NULL) {
+            haft__store_relaxed(&victim->lifo_seen, NULL);
             return record;
         }
     }
@@ -588,10 +637,11 @@ static void sleep_until_woken(haft__worker *w)
             if (haft__os->futex_wait(&w->sleep_word, HAFT__ASLEEP, deadline) == -ETIMEDOUT)
                 break;
     }
-    if (haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE) == HAFT__ASLEEP)
+    uint32_t word = haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE);
+    if (word == HAFT__ASLEEP)
         haft__fetch_sub_relaxed(&s->sleepers, 1);
     else
-        w->is_searching = true; /* the waker counted us */
+        w->is_searching = word == HAFT__WOKEN; /* then the waker counted us */
     if (rescues) {
         haft__store_release(&s->rescuer, 0);
         rescue_timers(w, haft__os->now());
@@ -630,7 +680,8 @@ static void idle(haft__worker *w)
             haft__sched_wake_one(s);
         haft__root *root = record->root != NULL ? record->root : bind(w, record);
         if (root == NULL) {
-            s->refuse(record, HAFT_ENOMEM);
+            try_later(w, record);
+            haft__os->yield(); /* somebody else must give a stack back */
             continue;
         }
         switch_to(w, &w->thread.own, root);
@@ -660,33 +711,87 @@ static void worker_thread(void *argument)
     worker_runs(argument);
 }
 
-int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *), void (*refuse)(haft__record *, int))
+/* The workers of one scheduler, kept with it for ever: a late waker may still look at them. When a bigger set is needed
+ * the smaller one stays where it is. */
+struct haft__worker_block {
+    struct haft__worker_block *smaller;
+    unsigned capacity;
+    haft__worker workers[];
+};
+
+static struct haft__worker_block *block_new(haft__sched *s, unsigned capacity)
 {
-    size_t size = count * sizeof(haft__worker);
-    memset(s, 0, sizeof *s);
-    s->workers = haft__os->allocate(size, _Alignof(haft__worker));
-    if (s->workers == NULL)
-        return HAFT_ENOMEM;
-    memset(s->workers, 0, size);
+    size_t size = sizeof(struct haft__worker_block) + capacity * sizeof(haft__worker);
+    struct haft__worker_block *block = haft__os->allocate(size, _Alignof(struct haft__worker_block));
+    if (block == NULL)
+        return NULL;
+    memset(block, 0, size);
+    block->smaller = s->block;
+    block->capacity = capacity;
+    for (unsigned i = 0; i < capacity; i++) {
+        block->workers[i].sched = s;
+        block->workers[i].number = i;
+        haft__timers_init(&block->workers[i].timers);
+    }
+    return block;
+}
+
+static void free_reserves(haft__sched *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        haft__worker *w = &s->workers[i];
+        if (w->reserve != NULL)
+            haft__stack_give(&w->stacks, w->reserve);
+        w->reserve = NULL;
+        haft__stack_cache_flush(&w->stacks);
+    }
+}
+
+int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *))
+{
+    if (s->block == NULL || s->block->capacity < count) {
+        struct haft__worker_block *block = block_new(s, count);
+        if (block == NULL)
+            return HAFT_ENOMEM;
+        s->block = block;
+        s->workers = block->workers;
+    }
     s->count = count;
     s->run = run;
-    s->refuse = refuse;
+    /* Queues, words and counters are at rest, and those that a late waker counts in are his to set right. */
+    haft__store_seq_cst(&s->stopping, 0);
     for (unsigned i = 0; i < count; i++) {
         haft__worker *w = &s->workers[i];
-        w->sched = s;
-        w->number = i;
+        memset(&w->thread, 0, sizeof w->thread);
         w->thread.worker = w;
         w->thread.home = s;
+        w->is_ours = false;
         haft__root_init(&w->thread.own, NULL);
-        haft__timers_init(&w->timers);
+        w->reserve = haft__stack_take(&w->stacks, 0);
+        if (w->reserve == NULL) {
+            free_reserves(s);
+            return HAFT_ENOMEM;
+        }
     }
     return 0;
 }
 
 void haft__sched_fini(haft__sched *s)
 {
-    haft__os->release(s->workers);
-    s->workers = NULL;
+    free_reserves(s);
+}
+
+uint64_t haft__sched_live(const haft__sched *s)
+{
+    /* The ended ones first: the difference is never too small. */
+    uint64_t finished = 0, spawned = 0;
+    for (const struct haft__worker_block *b = s->block; b != NULL; b = b->smaller)
+        for (unsigned i = 0; i < b->capacity; i++)
+            finished += haft__load_acquire(&b->workers[i].finished);
+    for (const struct haft__worker_block *b = s->block; b != NULL; b = b->smaller)
+        for (unsigned i = 0; i < b->capacity; i++)
+            spawned += haft__load_acquire(&b->workers[i].spawned);
+    return spawned - finished;
 }
 
 int haft__sched_start(haft__sched *s, unsigned first)
@@ -715,11 +820,8 @@ void haft__sched_stop(haft__sched *s)
 {
     haft__store_seq_cst(&s->stopping, 1);
     haft__fence_full();
-    for (unsigned i = 0; i < s->count; i++) {
-        haft__fetch_add_acq_rel(&s->searchers, 1);
-        if (!wake_worker(&s->workers[i]))
-            haft__fetch_sub_acq_rel(&s->searchers, 1);
-    }
+    for (unsigned i = 0; i < s->count; i++)
+        wake_worker(&s->workers[i], HAFT__CALLED);
 }
 
 void haft__sched_join(haft__sched *s, unsigned first)

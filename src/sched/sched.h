@@ -37,7 +37,8 @@
 enum haft__sleep_word {
     HAFT__AWAKE = 0,
     HAFT__ASLEEP = 1,
-    HAFT__WOKEN = 2, /* and counted as a searcher by the waker */
+    HAFT__WOKEN = 2,  /* and counted as a searcher by the waker */
+    HAFT__CALLED = 3, /* for its inbox, or to stop */
 };
 
 /* What the next computation on this worker does for the one that just left. */
@@ -58,6 +59,7 @@ typedef struct haft__worker {
     unsigned lifo_runs;
     enum haft__post post;
     bool post_heeds;   /* with POST_UNLOCK: an abort ends the wait */
+    bool post_timed;   /* with POST_UNLOCK: a timer may have ended it already */
     bool is_ours;      /* the scheduler made the thread, so no signal handler runs on it */
     bool is_searching; /* and counted */
     haft__record *post_record;
@@ -65,9 +67,8 @@ typedef struct haft__worker {
     haft__stack *post_stack;
     haft__fiber_note *leaving; /* of the stack that the root leaves for good */
     haft__stack_cache stacks;
-    haft__record *pinned;          /* taken from the inbox, oldest first */
-    const haft__record *seen_lifo; /* of a victim, while searching */
-    int64_t seen_since;
+    haft__record *pinned; /* taken from the inbox, oldest first */
+    haft__stack *reserve; /* on which a job ends that cannot be given a stack */
     haft__os_thread native;
     haft__control control; /* the thread's own floating point control words: what a new task begins with */
 
@@ -81,6 +82,8 @@ typedef struct haft__worker {
     /* Written by thieves. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) head;
     haft__atomic(uint32_t) lifo_want;
+    haft__atomic(haft__record *) lifo_seen; /* what was in the slot when a thief last looked, and since when */
+    haft__atomic(int64_t) lifo_since;
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleep_word;
     haft__atomic(haft__record *) inbox;
@@ -91,11 +94,11 @@ typedef struct haft__worker {
 
 typedef struct haft__sched {
     haft__worker *workers;
+    struct haft__worker_block *block; /* what they lie in */
     unsigned count;
-    /* Runs the record, whose root is bound and current, to its end. The record may be recycled when it returns. */
+    /* Runs the record, whose root is bound and current, to its end; if the root is_refused, ends it without running. The
+     * record may be recycled when it returns. */
     void (*run)(haft__record *);
-    /* Ends a record that could not be given a stack. */
-    void (*refuse)(haft__record *, int code);
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleepers;
     haft__atomic(uint32_t) searchers;
@@ -109,11 +112,13 @@ typedef struct haft__sched {
     haft__record *injection_last;
 } haft__sched;
 
-/* Sets up a scheduler of count workers; nothing runs yet. 0 or HAFT_ENOMEM. */
-int haft__sched_init(haft__sched *sched, unsigned count, void (*run)(haft__record *),
-                     void (*refuse)(haft__record *, int));
-/* Frees what init took. The workers have ended. */
+/* Sets up a scheduler of count workers; nothing runs yet. 0 or HAFT_ENOMEM. The struct was zeroed once, and may have been
+ * used and ended before. */
+int haft__sched_init(haft__sched *sched, unsigned count, void (*run)(haft__record *));
+/* Gives stacks back. The workers have ended; their structs stay, because a late waker may look at them. */
 void haft__sched_fini(haft__sched *sched);
+/* Jobs counted as made and not yet as ended, by workers: the sum of differences that may each be of either sign. */
+uint64_t haft__sched_live(const haft__sched *sched);
 /* Starts the workers from number `first` on as threads. On error none runs. */
 int haft__sched_start(haft__sched *sched, unsigned first);
 /* Makes the calling thread worker 0 until the scheduler is told to stop. */

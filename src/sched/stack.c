@@ -173,7 +173,12 @@ static void depot_put(haft__stack *first)
 
 haft__stack *haft__stack_take_slowly(haft__stack_cache *cache, unsigned class)
 {
-    haft__stack *stack = depot_take(class);
+    haft__stack *stack = cache->larger;
+    if (stack != NULL && stack->class == class) {
+        cache->larger = NULL;
+        return stack;
+    }
+    stack = depot_take(class);
     if (stack == NULL || class != 0)
         return stack;
     cache->first = stack->next;
@@ -185,6 +190,13 @@ haft__stack *haft__stack_take_slowly(haft__stack_cache *cache, unsigned class)
 
 void haft__stack_give(haft__stack_cache *cache, haft__stack *stack)
 {
+    if (stack->class != 0) {
+        if (cache->larger != NULL)
+            depot_put(cache->larger);
+        cache->larger = stack;
+        stack->next = NULL;
+        return;
+    }
     if (cache->count >= 2 * HAFT__STACK_MAGAZINE) {
         haft__stack *first = cache->first, *last = first;
         for (unsigned i = 1; i < HAFT__STACK_MAGAZINE; i++)
@@ -203,7 +215,9 @@ void haft__stack_cache_flush(haft__stack_cache *cache)
 {
     if (cache->first != NULL)
         depot_put(cache->first);
-    cache->first = NULL;
+    if (cache->larger != NULL)
+        depot_put(cache->larger);
+    cache->first = cache->larger = NULL;
     cache->count = 0;
 }
 

@@ -36,6 +36,7 @@ typedef struct haft__stack {
 typedef struct haft__stack_cache {
     haft__stack *first; /* of the smallest class */
     unsigned count;
+    haft__stack *larger; /* the last one given of another class */
 } haft__stack_cache;
 
 /* The class whose usable size is at least that many bytes, or -1: too large. */

@@ -78,6 +78,7 @@ typedef struct haft__record {
 enum {
     HAFT__PINNED = 1,
     HAFT__LOAN = 2,       /* the frame is the lender's; the inline frame holds its address */
+    HAFT__MOVED_OUT = 32, /* the frame is its joiner's */
     HAFT__HEAP_FRAME = 4, /* the inline frame holds the address of a block of its own */
 };
 

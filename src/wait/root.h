@@ -39,6 +39,7 @@ typedef struct haft__root {
     uint32_t index;                /* of the record */
     uint32_t worker;               /* a task's: the number of the worker that it last ran on */
     uint32_t passes;               /* how often its last worker passed it on; see src/sched */
+    bool is_refused;               /* there was no memory for a stack: the job ends here without running */
     bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
     haft__fiber_note *note;        /* of the stack */
 } haft__root;
@@ -115,6 +116,7 @@ static inline void haft__root_init(haft__root *root, haft__record *record)
     root->deadline = INT64_MAX;
     root->shields = 0;
     root->passes = 0;
+    root->is_refused = false;
     root->told = false;
     if (record != NULL) {
         root->index = haft__record_index(record);
