@@ -19,16 +19,16 @@
 enum { STACK_SIZE = 256 * 1024 };
 
 typedef struct coroutine {
-    haft__fiber_note note;          /* of its stack */
+    haft__fiber_note note; /* of its stack */
     char *low;
-    haft__context *suspended;       /* where it continues */
-    haft__context *resumer;         /* who continues when it suspends or ends */
+    haft__context *suspended; /* where it continues */
+    haft__context *resumer;   /* who continues when it suspends or ends */
     haft__fiber_note *resumer_note;
     void (*body)(struct coroutine *);
     void *argument;
-    void *given;                    /* passed by the one that resumed it last */
-    bool is_running;                /* a body was started and has not returned */
-    bool runs_again;                /* after its end, without a switch */
+    void *given;     /* passed by the one that resumed it last */
+    bool is_running; /* a body was started and has not returned */
+    bool runs_again; /* after its end, without a switch */
     int runs;
 } coroutine;
 
@@ -102,9 +102,9 @@ haft__next haft__sched_root(void *value)
     c->runs++;
     c->body(c);
     if (c->runs_again)
-        return (haft__next){NULL, c};
+        return (haft__next){ NULL, c };
     c->is_running = false;
-    return (haft__next){c->resumer, c};
+    return (haft__next){ c->resumer, c };
 }
 
 /* Without instrumentation, as arch.h demands. */
@@ -135,7 +135,7 @@ static void tell_place(coroutine *c)
 
 TEST("a prepared context runs the root, on its own and aligned stack")
 {
-    struct place place = {NULL, 0};
+    struct place place = { NULL, 0 };
     coroutine *c = create(tell_place, &place);
 
     resume(c, NULL);
@@ -220,14 +220,14 @@ static void run_again(coroutine *c)
 
     if (again->sp == NULL)
         again->sp = sp;
-    check(sp - again->sp < 4096 && again->sp - sp < 4096);   /* sanitizers vary their frames */
+    check(sp - again->sp < 4096 && again->sp - sp < 4096); /* sanitizers vary their frames */
     c->runs_again = --again->left > 0;
 }
 
 TEST("the root runs the next job on the same stack without growing it")
 {
     int count = 1000000 / (int)test_slowness();
-    struct again again = {.left = count};
+    struct again again = { .left = count };
     coroutine *c = create(run_again, &again);
 
     resume(c, NULL);
@@ -274,7 +274,7 @@ static void compute_inside(coroutine *c)
 
 TEST_LONG("a million switches keep the registers of both sides")
 {
-    struct result inside = {.rounds = 1000000 / (int)test_slowness()};
+    struct result inside = { .rounds = 1000000 / (int)test_slowness() };
     uint64_t outside, expected;
     double real_outside, real_expected;
     coroutine *c = create(compute_inside, &inside);
@@ -391,7 +391,7 @@ TEST("the next job on a stack starts with the control words that the stack was p
     destroy(c);
 }
 
-#ifndef HAFT__ARCH_GENERIC   /* there the C library chooses */
+#ifndef HAFT__ARCH_GENERIC /* there the C library chooses */
 
 static void tell_rounding(coroutine *c)
 {
@@ -468,7 +468,7 @@ static void *take_turns(void *argument)
 
 TEST("a computation that moved to another thread finds the other thread's pointer")
 {
-    struct table table = {.rounds = 1000};
+    struct table table = { .rounds = 1000 };
     pthread_t thread;
     int me;
 
@@ -533,7 +533,7 @@ static void explore(coroutine *c)
 
 TEST("a throw works on a prepared stack, with suspensions between the wall and the throw")
 {
-    struct expedition expedition = {.frames = 0};
+    struct expedition expedition = { .frames = 0 };
     coroutine *c = create(explore, &expedition);
 
     for (int i = 0; i < 10; i++) {
@@ -556,7 +556,7 @@ static void *resume_elsewhere(void *argument)
 
 TEST("a throw reaches its wall on another thread than the one that built it")
 {
-    struct expedition expedition = {.frames = 0};
+    struct expedition expedition = { .frames = 0 };
     coroutine *c = create(explore, &expedition);
 
     for (int i = 0; i < 21; i++) {
@@ -617,7 +617,7 @@ static void count_signal(int signal)
 
 TEST("signals are handled on a prepared stack")
 {
-    struct sigaction action = {.sa_handler = count_signal};
+    struct sigaction action = { .sa_handler = count_signal };
     coroutine *c = create(raise_and_go_on, NULL);
 
     sigemptyset(&action.sa_mask);

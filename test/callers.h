@@ -18,6 +18,18 @@
 
 #include "test.h"
 
+/* Under a sanitizer, whose own handlers and destructors come between. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CALLERS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define CALLERS_SANITIZED 1
+#endif
+#endif
+#ifndef CALLERS_SANITIZED
+#define CALLERS_SANITIZED 0
+#endif
+
 /* --- from where --------------------------------------------------------------------------------------------------- */
 
 struct caller {

@@ -13,9 +13,9 @@
 
 struct climb {
     haft__wall wall;
-    int deepest;   /* frames below the wall when it throws */
-    int frames;    /* entered */
-    int returned;  /* left by a return */
+    int deepest;  /* frames below the wall when it throws */
+    int frames;   /* entered */
+    int returned; /* left by a return */
 };
 
 /* Every frame keeps values in preserved registers, so that a throw has to bring back those of the wall. */
@@ -57,7 +57,7 @@ TEST("a body that returns makes try return false")
 
 TEST("a throw leaves a hundred frames at once and makes try return true")
 {
-    struct climb climb = {.deepest = 100};
+    struct climb climb = { .deepest = 100 };
 
     check(haft__arch_try(climb_body, &climb, &climb.wall));
     check_int(climb.frames, ==, 100);
@@ -72,7 +72,7 @@ TEST("after a throw the caller of try finds its registers as they were")
     double x = w * 3, y = x * 3, z = y * 3, o = z * 3;
 
     for (int round = 0; round < 1000; round++) {
-        struct climb climb = {.deepest = 1 + round % 7};
+        struct climb climb = { .deepest = 1 + round % 7 };
 
         check(haft__arch_try(climb_body, &climb, &climb.wall));
         a += 1, b += a, c += b, d += c, e += d, f += e, g += f, h += g, i += h, j += i, k += j, l += k;
@@ -89,7 +89,7 @@ TEST("after a throw the caller of try finds its registers as they were")
         }
         check(a == a2 && b == b2 && c == c2 && d == d2 && e == e2 && f == f2 && g == g2 && h == h2);
         check(i == i2 && j == j2 && k == k2 && l == l2);
-        for (const double *real = (const double[]){p, q, r, s, t, u, v, w, x, y, z, o}, *end = real + 12; real < end;
+        for (const double *real = (const double[]){ p, q, r, s, t, u, v, w, x, y, z, o }, *end = real + 12; real < end;
              real++, scale *= 3)
             check(*real == scale + 1000);
     }
@@ -122,7 +122,7 @@ static void nest(void *argument)
 
 TEST("walls nest, and a throw may pass over an inner one")
 {
-    struct nested nested = {.caught_inside = 0};
+    struct nested nested = { .caught_inside = 0 };
 
     check(haft__arch_try(nest, &nested, &nested.outer));
     check_int(nested.caught_inside, ==, 1);
@@ -131,7 +131,7 @@ TEST("walls nest, and a throw may pass over an inner one")
 
 TEST("a wall can be used again")
 {
-    struct climb climb = {.deepest = 3};
+    struct climb climb = { .deepest = 3 };
 
     for (int i = 0; i < 10000; i++)
         check(haft__arch_try(climb_body, &climb, &climb.wall));

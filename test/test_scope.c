@@ -260,10 +260,10 @@ TEST_FROM_EVERY_CALLER("a child that joins its own scope is told that it would w
 /* --- failure ------------------------------------------------------------------------------------------------------ */
 
 struct child {
-    int code;       /* what it returns */
+    int code; /* what it returns */
     bool panics;
-    bool waits;     /* for its token, or an abort */
-    int park_code;  /* what its wait returned */
+    bool waits;    /* for its token, or an abort */
+    int park_code; /* what its wait returned */
     _Atomic int *ended;
     _Atomic int *started;
     haft_handle self;

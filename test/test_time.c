@@ -673,7 +673,7 @@ TEST_FROM_EVERY_CALLER("a defer waits under what was declared before it, abort a
 
 /* A world in which every suspension point would wait for ever, until it is released. */
 struct world {
-    haft_handle target;     /* waits for its token */
+    haft_handle target; /* waits for its token */
     haft_handle all[2];
     haft_set *set;          /* holds a job that waits */
     haft_set *full;         /* one runs, one is queued */

@@ -40,7 +40,8 @@
 #define HAFT_RUN_OPTIONS (haft::run_options(HAFT_HERE_))
 #define HAFT_SET_OPTIONS (haft::set_options(HAFT_HERE_))
 
-namespace haft {
+namespace haft
+{
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
@@ -50,12 +51,36 @@ struct options : haft_spawn_options {
         size_ = sizeof(haft_spawn_options);
         place_ = place;
     }
-    options &set_kind(haft_kind value) noexcept { kind = value; return *this; }
-    options &set_name(const char *value) noexcept { name = value; return *this; }
-    options &set_stack_size(std::size_t value) noexcept { stack_size = value; return *this; }
-    options &set_drop(haft_drop_fn *value) noexcept { drop = value; return *this; }
-    options &set_pinned(bool value = true) noexcept { pinned = value; return *this; }
-    options &set_runtime(haft_runtime *value) noexcept { runtime = value; return *this; }
+    options &set_kind(haft_kind value) noexcept
+    {
+        kind = value;
+        return *this;
+    }
+    options &set_name(const char *value) noexcept
+    {
+        name = value;
+        return *this;
+    }
+    options &set_stack_size(std::size_t value) noexcept
+    {
+        stack_size = value;
+        return *this;
+    }
+    options &set_drop(haft_drop_fn *value) noexcept
+    {
+        drop = value;
+        return *this;
+    }
+    options &set_pinned(bool value = true) noexcept
+    {
+        pinned = value;
+        return *this;
+    }
+    options &set_runtime(haft_runtime *value) noexcept
+    {
+        runtime = value;
+        return *this;
+    }
 };
 
 struct run_options : haft_runtime_options {
@@ -64,9 +89,21 @@ struct run_options : haft_runtime_options {
         size_ = sizeof(haft_runtime_options);
         place_ = place;
     }
-    run_options &set_workers(unsigned value) noexcept { workers = value; return *this; }
-    run_options &set_grace(std::int64_t value) noexcept { grace = value; return *this; }
-    run_options &set_on_stuck(void (*value)(const char *, const char *)) noexcept { on_stuck = value; return *this; }
+    run_options &set_workers(unsigned value) noexcept
+    {
+        workers = value;
+        return *this;
+    }
+    run_options &set_grace(std::int64_t value) noexcept
+    {
+        grace = value;
+        return *this;
+    }
+    run_options &set_on_stuck(void (*value)(const char *, const char *)) noexcept
+    {
+        on_stuck = value;
+        return *this;
+    }
 };
 
 struct set_options : haft_set_options {
@@ -75,19 +112,39 @@ struct set_options : haft_set_options {
         size_ = sizeof(haft_set_options);
         place_ = place;
     }
-    set_options &set_limit(std::size_t value) noexcept { limit = value; return *this; }
-    set_options &set_queue(std::size_t value) noexcept { queue = value; return *this; }
+    set_options &set_limit(std::size_t value) noexcept
+    {
+        limit = value;
+        return *this;
+    }
+    set_options &set_queue(std::size_t value) noexcept
+    {
+        queue = value;
+        return *this;
+    }
 };
 
 /* --- panics that are thrown --------------------------------------------------------------------------------------- */
 
 /* What haft::panic throws. Catch it like any other exception; at the root of a job it is the job's panic. */
-class panic_error : public std::exception {
+class panic_error : public std::exception
+{
 public:
-    panic_error(const char *file, int line) noexcept : file_(file), line_(line) {}
-    const char *what() const noexcept override { return message; }
-    const char *file() const noexcept { return file_; }
-    int line() const noexcept { return line_; }
+    panic_error(const char *file, int line) noexcept : file_(file), line_(line)
+    {
+    }
+    const char *what() const noexcept override
+    {
+        return message;
+    }
+    const char *file() const noexcept
+    {
+        return file_;
+    }
+    int line() const noexcept
+    {
+        return line_;
+    }
 
     char message[sizeof(haft_panic_info::message)] = "";
 
@@ -104,7 +161,8 @@ private:
     throw error;
 }
 
-namespace detail {
+namespace detail
+{
 
 /* "std::runtime_error: no such port", as far as it fits. */
 inline void describe(char *out, std::size_t size, const std::type_info &type, const char *what) noexcept
@@ -152,12 +210,14 @@ template <class T> struct parameter_of<int (*)(T *)> {
     static constexpr bool is_body = true;
     using type = T;
 };
-template <class T> struct parameter_of<int (*)(T *) noexcept> : parameter_of<int (*)(T *)> {};
+template <class T> struct parameter_of<int (*)(T *) noexcept> : parameter_of<int (*)(T *)> {
+};
 template <> struct parameter_of<int (*)()> {
     static constexpr bool is_body = true;
     using type = no_parameter;
 };
-template <> struct parameter_of<int (*)() noexcept> : parameter_of<int (*)()> {};
+template <> struct parameter_of<int (*)() noexcept> : parameter_of<int (*)()> {
+};
 
 template <class Pointer> constexpr bool check_frame()
 {
@@ -192,8 +252,8 @@ template <class Body, class Pointer> constexpr std::size_t body_frame_size()
     using object = std::remove_cv_t<std::remove_pointer_t<std::remove_reference_t<Pointer>>>;
     using taken = std::remove_cv_t<typename parameter_of<Body>::type>;
     constexpr bool bare = std::is_same_v<object, haft_no_frame>;
-    static_assert(parameter_of<Body>::is_body &&
-                      (bare ? std::is_same_v<taken, no_parameter> : std::is_same_v<taken, object> || std::is_void_v<taken>),
+    static_assert(parameter_of<Body>::is_body && (bare ? std::is_same_v<taken, no_parameter>
+                                                       : std::is_same_v<taken, object> || std::is_void_v<taken>),
                   "haft: the body must be int body(T *) or int body(void *) for a frame T *, or int body() for none");
     return size;
 }
@@ -219,24 +279,28 @@ template <class Pointer> void *lent(Pointer frame) noexcept
     return const_cast<void *>(static_cast<const volatile void *>(frame));
 }
 
-} // namespace detail
+}   // namespace detail
 
 /* --- spawn -------------------------------------------------------------------------------------------------------- */
 
 /* haft::spawn<body>(&frame, options): as haft_spawn. */
-template <auto Body, class Frame> [[nodiscard]] haft_handle spawn(Frame &&frame, const haft_spawn_options &o = options())
+template <auto Body, class Frame>
+[[nodiscard]] haft_handle spawn(Frame &&frame, const haft_spawn_options &o = options())
 {
     return haft_spawn_raw(detail::guarded<Body>, detail::lent(frame), detail::body_frame_size<decltype(Body), Frame>(),
                           detail::frame_alignment<Frame>(), &o);
 }
-template <auto Body> [[nodiscard]] haft_handle spawn() { return spawn<Body>(HAFT_NO_FRAME); }
+template <auto Body> [[nodiscard]] haft_handle spawn()
+{
+    return spawn<Body>(HAFT_NO_FRAME);
+}
 
 /* haft::spawn(body, &frame, options): the same for a body that is known at run time only. */
 template <class Parameter, class Frame>
 [[nodiscard]] haft_handle spawn(int (*body)(Parameter *), Frame &&frame, const haft_spawn_options &o = options())
 {
-    return haft_spawn_raw(detail::direct(body), detail::lent(frame), detail::body_frame_size<int (*)(Parameter *), Frame>(),
-                          detail::frame_alignment<Frame>(), &o);
+    return haft_spawn_raw(detail::direct(body), detail::lent(frame),
+                          detail::body_frame_size<int (*)(Parameter *), Frame>(), detail::frame_alignment<Frame>(), &o);
 }
 [[nodiscard]] inline haft_handle spawn(int (*body)(), haft_no_frame * = HAFT_NO_FRAME,
                                        const haft_spawn_options &o = options())
@@ -248,17 +312,24 @@ template <auto Body, class Frame>
 [[nodiscard]] haft_handle spawn_blocking(Frame &&frame, const haft_spawn_options &o = options())
 {
     return haft_spawn_blocking_raw(detail::guarded<Body>, detail::lent(frame),
-                                   detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(), &o);
+                                   detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(),
+                                   &o);
 }
-template <auto Body> [[nodiscard]] haft_handle spawn_blocking() { return spawn_blocking<Body>(HAFT_NO_FRAME); }
+template <auto Body> [[nodiscard]] haft_handle spawn_blocking()
+{
+    return spawn_blocking<Body>(HAFT_NO_FRAME);
+}
 
 /* haft::blocking<body>(&frame): as haft_blocking; the frame is lent. */
 template <auto Body, class Frame> int blocking(Frame &&frame, const char *place = nullptr)
 {
-    return haft_blocking_raw(detail::guarded<Body>, detail::lent(frame), detail::body_frame_size<decltype(Body), Frame>(),
-                             place);
+    return haft_blocking_raw(detail::guarded<Body>, detail::lent(frame),
+                             detail::body_frame_size<decltype(Body), Frame>(), place);
 }
-template <auto Body> int blocking() { return blocking<Body>(HAFT_NO_FRAME); }
+template <auto Body> int blocking()
+{
+    return blocking<Body>(HAFT_NO_FRAME);
+}
 
 /* haft::run<body>(&frame, options): as haft_run. */
 template <auto Body, class Frame> int run(Frame &&frame, const haft_runtime_options &o = run_options())
@@ -266,12 +337,16 @@ template <auto Body, class Frame> int run(Frame &&frame, const haft_runtime_opti
     return haft_run_raw(detail::guarded<Body>, detail::lent(frame), detail::body_frame_size<decltype(Body), Frame>(),
                         detail::frame_alignment<Frame>(), &o);
 }
-template <auto Body> int run() { return run<Body>(HAFT_NO_FRAME); }
+template <auto Body> int run()
+{
+    return run<Body>(HAFT_NO_FRAME);
+}
 
 /* haft::attempt<body>(&loan, &panic): as haft_catch, and exceptions are caught as well. */
 template <auto Body, class Loan> int attempt(Loan &&loan, haft_panic_info *panic)
 {
-    return haft_catch_raw(detail::guarded<Body>, detail::lent(loan), detail::body_frame_size<decltype(Body), Loan>(), panic);
+    return haft_catch_raw(detail::guarded<Body>, detail::lent(loan), detail::body_frame_size<decltype(Body), Loan>(),
+                          panic);
 }
 
 /* --- join --------------------------------------------------------------------------------------------------------- */
@@ -280,13 +355,19 @@ template <class Frame> int join(haft_handle *h, Frame &&frame)
 {
     return haft_join_raw(h, frame, detail::frame_size<Frame>());
 }
-inline int join(haft_handle *h) { return haft_join_raw(h, nullptr, 0); }
+inline int join(haft_handle *h)
+{
+    return haft_join_raw(h, nullptr, 0);
+}
 
 template <class Frame> int try_join(haft_handle *h, Frame &&frame)
 {
     return haft_try_join_raw(h, frame, detail::frame_size<Frame>());
 }
-inline int try_join(haft_handle *h) { return haft_try_join_raw(h, nullptr, 0); }
+inline int try_join(haft_handle *h)
+{
+    return haft_try_join_raw(h, nullptr, 0);
+}
 
 template <class Frame> int join_outcome(haft_handle *h, Frame &&frame, haft_outcome *out)
 {
@@ -295,14 +376,20 @@ template <class Frame> int join_outcome(haft_handle *h, Frame &&frame, haft_outc
 
 /* --- sets --------------------------------------------------------------------------------------------------------- */
 
-[[nodiscard]] inline haft_set *set_new(const haft_set_options &o = set_options()) { return haft_set_new_raw(&o); }
+[[nodiscard]] inline haft_set *set_new(const haft_set_options &o = set_options())
+{
+    return haft_set_new_raw(&o);
+}
 
 template <auto Body, class Frame> int set_spawn(haft_set *set, Frame &&frame, const haft_spawn_options &o = options())
 {
     return haft_set_spawn_raw(set, detail::guarded<Body>, detail::lent(frame),
                               detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(), &o);
 }
-template <auto Body> int set_spawn(haft_set *set) { return set_spawn<Body>(set, HAFT_NO_FRAME); }
+template <auto Body> int set_spawn(haft_set *set)
+{
+    return set_spawn<Body>(set, HAFT_NO_FRAME);
+}
 
 template <class Frame> int set_next(haft_set *set, Frame &&frame, int *code)
 {
@@ -320,10 +407,16 @@ template <class Frame> int set_next_outcome(haft_set *set, Frame &&frame, haft_o
 /* --- to the end of the block -------------------------------------------------------------------------------------- */
 
 /* haft::timeout t(50 * HAFT_MS): HAFT_TIMEOUT as an object of the block. */
-class timeout {
+class timeout
+{
 public:
-    explicit timeout(std::int64_t nanoseconds) : block_(haft_timeout_raw(&block_, nanoseconds)) {}
-    ~timeout() { haft_block_end_(&block_); }
+    explicit timeout(std::int64_t nanoseconds) : block_(haft_timeout_raw(&block_, nanoseconds))
+    {
+    }
+    ~timeout()
+    {
+        haft_block_end_(&block_);
+    }
     timeout(const timeout &) = delete;
     timeout &operator=(const timeout &) = delete;
 
@@ -332,10 +425,16 @@ private:
 };
 
 /* haft::shield s: HAFT_SHIELD as an object of the block. */
-class shield {
+class shield
+{
 public:
-    shield() : block_(haft_shield_raw(&block_)) {}
-    ~shield() { haft_block_end_(&block_); }
+    shield() : block_(haft_shield_raw(&block_))
+    {
+    }
+    ~shield()
+    {
+        haft_block_end_(&block_);
+    }
     shield(const shield &) = delete;
     shield &operator=(const shield &) = delete;
 
@@ -343,6 +442,6 @@ private:
     haft_block block_;
 };
 
-} // namespace haft
+}   // namespace haft
 
 #endif
