@@ -971,6 +971,7 @@ struct race {
     _Atomic int ready;
     unsigned rounds;
     haft_kind jobs;
+    haft_runtime *runtime; /* of the jobs; null: the joiners' own */
 };
 
 struct racer {
@@ -1006,7 +1007,7 @@ static int joins_copies(struct racer *f)
     until(atomic_load(&race->ready));
     for (unsigned round = 0; round < race->rounds; round++) {
         if (f->serves) {
-            haft_handle h = haft_spawn(forty_two, HAFT_NO_FRAME, .kind = race->jobs);
+            haft_handle h = haft_spawn(forty_two, HAFT_NO_FRAME, .kind = race->jobs, .runtime = race->runtime);
             check_int(haft_error(h), ==, 0);
             race->copy = h;
             check_int(haft_unpark(race->returner), ==, 0);
@@ -1025,9 +1026,12 @@ static int joins_copies(struct racer *f)
     return 0;
 }
 
+static bool race_beside_one_worker;
+
 static void race_joiners(haft_kind joiners, haft_kind jobs, unsigned n)
 {
-    struct race race = { .rounds = n, .jobs = jobs };
+    haft_runtime *rt = race_beside_one_worker ? haft_runtime_new(.workers = 1) : NULL;
+    struct race race = { .rounds = n, .jobs = jobs, .runtime = rt };
     struct racer fa = { .race = &race, .serves = true }, fb = { .race = &race };
     haft_handle a = race.server = haft_spawn(joins_copies, &fa, .kind = joiners);
     haft_handle b = race.returner = haft_spawn(joins_copies, &fb, .kind = joiners);
@@ -1036,11 +1040,18 @@ static void race_joiners(haft_kind joiners, haft_kind jobs, unsigned n)
     check_int(haft_join(&b, &fb), ==, 0);
     check_int(fa.wins + fb.wins, ==, n);
     check_int(fa.busy + fb.busy + fa.stale + fb.stale, ==, n);
+    check_int(haft_runtime_drop(&rt), ==, 0);
 }
 
 TEST_LONG("two threads join copies of one handle: one wins, the other is told that it is busy or stale")
 {
-    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(20000, 1000000));
+    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 500000));
+}
+
+TEST_LONG("two threads beside a runtime of one worker join copies of one handle: the same")
+{
+    race_beside_one_worker = true;
+    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 500000));
 }
 
 TEST_LONG("two tasks join copies of one handle: one wins, the other is told that it is busy or stale")
@@ -1597,7 +1608,7 @@ static int grows(struct tree *f)
     return rc != 0 ? rc : rc2;
 }
 
-TEST_FROM_EVERY_CALLER("jobs that spawn and join jobs, fifteen deep, all come back")
+TEST_FROM_EVERY_CALLER("jobs that spawn and join jobs, thirteen deep, all come back")
 {
     struct tree f = { .depth = test_slowness() > 1 ? 9 : 13 };
     unsigned long leaves = 1ul << f.depth;

@@ -339,7 +339,7 @@ TEST_FROM_EVERY_CALLER("a child spawned into a scope that has failed is aborted 
             HAFT_SCOPE(s, .result = &rc);
             check_int(haft_scope_spawn(s, lives, &c.child[0], .kind = kind), ==, 0);
             until(atomic_load(&c.ended) == 1);
-            for (int i = 0; i < 100; i++)
+            for (int i = 0; i < 10; i++)
                 check_int(haft_yield(), ==, 0);
             /* Refused or begun and aborted: in no case does it wait for ever. */
             (void)haft_scope_spawn(s, lives, &c.child[1], .kind = kind);
@@ -751,7 +751,7 @@ static int unparks_three(struct children **c)
 {
     while (atomic_load(&(*c)->started) < 3)
         check_int(haft_yield(), ==, 0);
-    for (int i = 0; i < 200; i++)
+    for (int i = 0; i < 20; i++)
         check_int(haft_yield(), ==, 0);
     for (int i = 0; i < 3; i++)
         check_int(haft_unpark((*c)->child[i].self), ==, 0);

@@ -46,10 +46,10 @@ HAFT_API_ const char *haft_errname(int code);
 }
 #endif
 
-/* A task may continue on another thread after it waited, and C libraries let a compiler keep the address of one thread's
- * errno across calls. haft_errno() may not be merged or moved, so that errno, read through it, is always the running
- * thread's; the scheduler carries its value along with the task. For this haft.h comes before any header whose inline
- * code reads errno. */
+/* A task may continue on another thread after it waited, and C libraries let a compiler keep the address of one
+ * thread's errno across calls. haft_errno() may not be merged or moved, so that errno, read through it, is always
+ * the running thread's; the scheduler carries its value along with the task. For this haft.h comes before any header
+ * whose inline code reads errno. */
 #ifdef __cplusplus
 extern "C"
 #endif

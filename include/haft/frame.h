@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frames and bodies: the compile-time checks behind every call that starts something, and the few macros that all public
- * headers share. Names that end in an underscore are not for direct use.
+ * Frames and bodies: the compile-time checks behind every call that starts something, and the few macros that all
+ * public headers share. Names that end in an underscore are not for direct use.
  *
- * A frame is given as &object. It is copied bytewise, at most once in and once out, so it may hold pointers, handles and
- * channel ends, but no pointer into itself, and no mutex or other object whose address matters. A compound literal with
- * more than one member needs parentheses around it, because the preprocessor splits arguments at commas inside braces:
- * haft_spawn(f, (&(struct job){ .a = 1, .b = 2 })). */
+ * A frame is given as &object. It is copied bytewise, at most once in and once out, so it may hold pointers, handles
+ * and channel ends, but no pointer into itself, and no mutex or other object whose address matters. A compound
+ * literal with more than one member needs parentheses around it, because the preprocessor splits arguments at commas
+ * inside braces: haft_spawn(f, (&(struct job){ .a = 1, .b = 2 })). */
 #ifndef HAFT_FRAME_H
 #define HAFT_FRAME_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Many jobs at once: scopes, whose children end with a block and may therefore borrow from it, and sets, for a number of
- * jobs that is not known in advance. */
+ * Many jobs at once: scopes, whose children end with a block and may therefore borrow from it, and sets, for a
+ * number of jobs that is not known in advance. */
 #ifndef HAFT_GROUP_H
 #define HAFT_GROUP_H
 
@@ -44,9 +44,10 @@ typedef struct haft_scope {
     uint32_t waiting_;
 } haft_scope;
 
-/* HAFT_SCOPE(s, options...): a declaration. s is a haft_scope * until the end of the enclosing block, which waits, shielded,
- * until every child has ended, by whatever way it is left. If the owner was aborted, is late or panics, the children are aborted
- * first. A child's panic that nobody looked at, by .result or haft_scope_join, is raised again in the owner. */
+/* HAFT_SCOPE(s, options...): a declaration. s is a haft_scope * until the end of the enclosing block, which waits,
+ * shielded, until every child has ended, by whatever way it is left. If the owner was aborted, is late or panics,
+ * the children are aborted first. A child's panic that nobody looked at, by .result or haft_scope_join, is raised
+ * again in the owner. */
 HAFT_API_ haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options);
 HAFT_API_ void haft_scope_end_(haft_scope *scope);
 #ifndef __cplusplus
@@ -61,9 +62,9 @@ HAFT_API_ void haft_scope_end_(haft_scope *scope);
 
 /* haft_scope_spawn(s, body, &loan, options...)
  *
- * Starts a child that works on the loan itself, not on a copy: it may point into the stack of the block. .drop is not used. Children may spawn
- * into s. 0, or the error that haft_spawn would carry, or HAFT_ECANCELED if the caller was aborted; an error counts as the
- * scope's failure. May suspend: it lets children run when many are waiting. */
+ * Starts a child that works on the loan itself, not on a copy: it may point into the stack of the block. .drop is
+ * not used. Children may spawn into s. 0, or the error that haft_spawn would carry, or HAFT_ECANCELED if the caller
+ * was aborted; an error counts as the scope's failure. May suspend: it lets children run when many are waiting. */
 HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size,
                                    const haft_spawn_options *options);
 #ifndef __cplusplus
@@ -75,8 +76,9 @@ HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, siz
                          HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
 #endif
 
-/* Waits until every child so far has ended and returns 0 or the first failure; looks at a child's panic: it is not raised
- * again. HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late, nothing has happened. HAFT_EDEADLK: called by a child of s. Suspends. */
+/* Waits until every child so far has ended and returns 0 or the first failure; looks at a child's panic: it is not
+ * raised again. HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late, nothing has happened. HAFT_EDEADLK:
+ * called by a child of s. Suspends. */
 HAFT_API_ int haft_scope_join(haft_scope *s);
 
 /* Aborts every child that has not ended, now. Never suspends. */
@@ -102,9 +104,9 @@ HAFT_MUST_ HAFT_API_ haft_set *haft_set_new_raw(const haft_set_options *options)
 
 /* haft_set_spawn(set, body, &frame, options...)
  *
- * haft_spawn into the set, which owns the job. 0: the frame was copied. HAFT_ECANCELED, HAFT_ETIMEDOUT, or an error of
- * haft_spawn's: the frame is still the caller's. Suspends while the set's queue is full, and may let jobs of the set run
- * when many are waiting. */
+ * haft_spawn into the set, which owns the job. 0: the frame was copied. HAFT_ECANCELED, HAFT_ETIMEDOUT, or an error
+ * of haft_spawn's: the frame is still the caller's. Suspends while the set's queue is full, and may let jobs of the
+ * set run when many are waiting. */
 HAFT_API_ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t size, size_t alignment,
                                  const haft_spawn_options *options);
 #ifndef __cplusplus
@@ -116,17 +118,18 @@ HAFT_API_ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame
                        HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
 #endif
 
-/* Gives a job of any kind to the set, which owns it from then on; it does not count against the limit. h is null afterwards. HAFT_ESTALE, HAFT_EBUSY,
- * HAFT_EINVAL (haft_self()), HAFT_EDEADLK (the job owns the set's caller: itself), HAFT_ENOMEM, or the error that h carries: h unchanged. Never
- * suspends. */
+/* Gives a job of any kind to the set, which owns it from then on; it does not count against the limit. h is null
+ * afterwards. HAFT_ESTALE, HAFT_EBUSY, HAFT_EINVAL (haft_self()), HAFT_EDEADLK (the job owns the set's caller:
+ * itself), HAFT_ENOMEM, or the error that h carries: h unchanged. Never suspends. */
 HAFT_API_ int haft_set_add(haft_set *set, haft_handle *h);
 
 /* haft_set_next(set, &frame, &code)
  *
- * Waits for the next job of the set to end, in the order in which they end, and takes it out: its frame is moved out, *code
- * is what haft_join would have returned. For jobs without frames pass HAFT_NO_FRAME, which gives a frame to its .drop; code may be null.
- * Returns 0; HAFT_EEMPTY if the set holds no job (it may be filled again); HAFT_ECANCELED, HAFT_ETIMEDOUT;
- * HAFT_EINVAL: the next frame has another size, the job stays. Any number of callers. Suspends. */
+ * Waits for the next job of the set to end, in the order in which they end, and takes it out: its frame is moved
+ * out, *code is what haft_join would have returned. For jobs without frames pass HAFT_NO_FRAME, which gives a frame
+ * to its .drop; code may be null. Returns 0; HAFT_EEMPTY if the set holds no job (it may be filled again);
+ * HAFT_ECANCELED, HAFT_ETIMEDOUT; HAFT_EINVAL: the next frame has another size, the job stays. Any number of
+ * callers. Suspends. */
 HAFT_API_ int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code);
 /* The same without waiting: HAFT_EAGAIN if no job has ended. */
 HAFT_API_ int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code);
@@ -142,11 +145,13 @@ HAFT_API_ int haft_set_next_outcome_raw(haft_set *set, void *frame, size_t size,
 HAFT_API_ void haft_set_abort_all(haft_set *set);
 /* Lets every job of the set run on without an owner, queued ones included, and leaves the set empty. Never suspends. */
 HAFT_API_ void haft_set_detach_all(haft_set *set);
-/* Aborts every job of the set, waits for them, shielded, gives their frames to their .drop, and leaves the set empty. Suspends. */
+/* Aborts every job of the set, waits for them, shielded, gives their frames to their .drop, and leaves the set
+ * empty. Suspends. */
 HAFT_API_ void haft_set_shutdown(haft_set *set);
 /* How many jobs the set holds: queued, running, or ended and not yet taken out. */
 HAFT_API_ size_t haft_set_len(haft_set *set);
-/* Shuts the set down and frees it; *set is null afterwards; nothing happens on null. Nobody else may be using it. Suspends. */
+/* Shuts the set down and frees it; *set is null afterwards; nothing happens on null. Nobody else may be using it.
+ * Suspends. */
 HAFT_API_ void haft_set_drop(haft_set **set);
 
 #ifdef __cplusplus

@@ -99,11 +99,6 @@ struct run_options : haft_runtime_options {
         grace = value;
         return *this;
     }
-    run_options &set_on_stuck(void (*value)(const char *, const char *)) noexcept
-    {
-        on_stuck = value;
-        return *this;
-    }
 };
 
 struct set_options : haft_set_options {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs and their handles. A job is anything that runs and can be joined: a task on the scheduler, an OS thread, a call on
- * the pool for blocking calls. Each is started by the same verb, hands back the same owned handle, and ends in one of the
- * same outcomes. */
+ * Jobs and their handles. A job is anything that runs and can be joined: a task on the scheduler, an OS thread, a
+ * call on the pool for blocking calls. Each is started by the same verb, hands back the same owned handle, and ends
+ * in one of the same outcomes. */
 #ifndef HAFT_JOB_H
 #define HAFT_JOB_H
 
@@ -75,28 +75,28 @@ typedef struct haft_outcome {
  * Starts a job that runs body on its own copy of the frame and returns its handle. With options and no frame:
  * haft_spawn(tick, HAFT_NO_FRAME, .name = "tick").
  *
- * The frame is copied before the call returns and is the job's until it is joined; if the spawn fails it was never taken.
- * A failed spawn returns a handle that carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread or stack to be had),
- * HAFT_EINVAL (frame aligned to more than 64, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h) tells, and
- * haft_join returns it.
+ * The frame is copied before the call returns and is the job's until it is joined; if the spawn fails it was never
+ * taken. A failed spawn returns a handle that carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread or stack to be
+ * had), HAFT_EINVAL (frame aligned to more than 64, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h)
+ * tells, and haft_join returns it.
  *
- * Never suspends. May be called from any thread and from any job; the first call from a plain thread starts the default
- * runtime. Every handle must be joined, detached, dropped, or handed to a set. */
+ * Never suspends. May be called from any thread and from any job; the first call from a plain thread starts the
+ * default runtime. Every handle must be joined, detached, dropped, or handed to a set. */
 HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_raw(haft_fn *body, const void *frame, size_t size, size_t alignment,
                                                 const haft_spawn_options *options);
 
-/* haft_spawn_blocking(body, &frame, options...): haft_spawn with .kind = HAFT_BLOCKING. The pool grows while calls wait for
- * a thread, up to 512, and shrinks again when threads have been idle for ten seconds. An abort before the call has begun
- * prevents it; once begun it completes. */
+/* haft_spawn_blocking(body, &frame, options...): haft_spawn with .kind = HAFT_BLOCKING. The pool grows while calls
+ * wait for a thread, up to 512, and shrinks again when threads have been idle for ten seconds. An abort before the
+ * call has begun prevents it; once begun it completes. */
 HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_blocking_raw(haft_fn *body, const void *frame, size_t size,
                                                          size_t alignment, const haft_spawn_options *options);
 
 /* haft_blocking(body, &frame)
  *
- * Runs body on the pool for blocking calls and waits in place; the frame is lent, not copied. From a plain thread it is an
- * ordinary call. Returns the body's code; HAFT_EPANIC if it panicked; HAFT_ECANCELED or HAFT_ETIMEDOUT if the caller was
- * aborted or late before the call had begun, which then never begins; HAFT_ENOMEM or HAFT_EAGAIN if there was no thread to
- * run it. Once begun it is waited for. Suspends. */
+ * Runs body on the pool for blocking calls and waits in place; the frame is lent, not copied. From a plain thread it
+ * is an ordinary call. Returns the body's code; HAFT_EPANIC if it panicked; HAFT_ECANCELED or HAFT_ETIMEDOUT if the
+ * caller was aborted or late before the call had begun, which then never begins; HAFT_ENOMEM or HAFT_EAGAIN if there
+ * was no thread to run it. Once begun it is waited for. Suspends. */
 HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const char *place);
 
 #ifndef __cplusplus
@@ -120,25 +120,26 @@ HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const c
  * Waits until the job has ended, moves its frame out as the body left it, and spends the handle: h is null afterwards.
  * Without a frame, the frame goes to the job's .drop.
  *
- * Returns the body's code, unchanged; HAFT_EPANIC if it panicked; HAFT_EABORTED if it ended as aborted; or the error that
- * the handle carries. In all these cases h is null. Returns HAFT_ECANCELED or HAFT_ETIMEDOUT if the caller was aborted or
- * its deadline passed: nothing has happened, h is still owned. HAFT_ESTALE: h is null or was spent by another copy;
- * HAFT_EBUSY: another copy is joining now; HAFT_EDEADLK: the job is the caller; HAFT_EINVAL: the frame has another size, or
- * h came from haft_self(); h is unchanged. A code passed on from an inner join may look like one of these:
- * haft_is_null(h), or haft_join_outcome, tells.
+ * Returns the body's code, unchanged; HAFT_EPANIC if it panicked; HAFT_EABORTED if it ended as aborted; or the error
+ * that the handle carries. In all these cases h is null. Returns HAFT_ECANCELED or HAFT_ETIMEDOUT if the caller was
+ * aborted or its deadline passed: nothing has happened, h is still owned. HAFT_ESTALE: h is null or was spent by
+ * another copy; HAFT_EBUSY: another copy is joining now; HAFT_EDEADLK: the job is the caller; HAFT_EINVAL: the frame
+ * has another size, or h came from haft_self(); h is unchanged. A code passed on from an inner join may look like
+ * one of these: haft_is_null(h), or haft_join_outcome, tells.
  *
  * Suspends. From any thread and any job. Semantics: Rust's JoinHandle, with the frame for the value. */
 HAFT_API_ int haft_join_raw(haft_handle *h, void *frame, size_t size);
 
-/* haft_try_join(&h, &frame) or haft_try_join(&h): haft_join that never waits, looks at no abort and no deadline. HAFT_EAGAIN: the job has
- * not ended; h is still owned. */
+/* haft_try_join(&h, &frame) or haft_try_join(&h): haft_join that never waits, looks at no abort and no deadline.
+ * HAFT_EAGAIN: the job has not ended; h is still owned. */
 HAFT_API_ int haft_try_join_raw(haft_handle *h, void *frame, size_t size);
 
 /* haft_join_outcome(&h, &frame, &out)
  *
- * haft_join that keeps apart what the caller and what the job did: returns 0 once the job was joined and describes its end
- * in *out, or one of the caller's own codes above, *out unchanged. For no frame pass HAFT_NO_FRAME. A handle that carries an error returns that error and is null
- * afterwards. The panic's payload passes to the caller. Suspends. */
+ * haft_join that keeps apart what the caller and what the job did: returns 0 once the job was joined and describes
+ * its end in *out, or one of the caller's own codes above, *out unchanged. For no frame pass HAFT_NO_FRAME. A handle
+ * that carries an error returns that error and is null afterwards. The panic's payload passes to the caller.
+ * Suspends. */
 HAFT_API_ int haft_join_outcome_raw(haft_handle *h, void *frame, size_t size, haft_outcome *out);
 
 #ifndef __cplusplus
@@ -149,18 +150,20 @@ HAFT_API_ int haft_join_outcome_raw(haft_handle *h, void *frame, size_t size, ha
 #define haft_join_outcome(h, frame, out) haft_join_outcome_raw((h), (frame), HAFT_FRAME_SIZE_(frame), (out))
 #endif
 
-/* Lets the job run on without an owner; its frame goes to its .drop when it has ended. h is null afterwards. HAFT_ESTALE or
- * HAFT_EBUSY as for haft_join, HAFT_EINVAL for haft_self(), h unchanged; the error that h carries otherwise. Never suspends. */
+/* Lets the job run on without an owner; its frame goes to its .drop when it has ended. h is null afterwards.
+ * HAFT_ESTALE or HAFT_EBUSY as for haft_join, HAFT_EINVAL for haft_self(), h unchanged; the error that h carries
+ * otherwise. Never suspends. */
 HAFT_API_ int haft_detach(haft_handle *h);
 
-/* Aborts the job, waits until it has ended, shielded from the caller's own abort and deadlines, and gives its frame to its
- * .drop. h is null afterwards. Does nothing on a null, spent or error handle, and cannot fail:
+/* Aborts the job, waits until it has ended, shielded from the caller's own abort and deadlines, and gives its frame
+ * to its .drop. h is null afterwards. Does nothing on a null, spent or error handle, and cannot fail:
  * HAFT_DEFER(haft_drop, &h). A panic of the job's is not passed on. Suspends. */
 HAFT_API_ void haft_drop(haft_handle *h);
 
-/* Joins n jobs without their frames. Returns 0 when all were joined; rcs[i], if rcs is not null, is what haft_join would
- * have returned for hs[i]. HAFT_ECANCELED or HAFT_ETIMEDOUT: the caller was aborted or late before all had ended, and none of the handles is
- * spent. HAFT_ESTALE, HAFT_EBUSY, HAFT_EDEADLK, HAFT_EINVAL: one of them cannot be joined; none is spent. Suspends. */
+/* Joins n jobs without their frames. Returns 0 when all were joined; rcs[i], if rcs is not null, is what haft_join
+ * would have returned for hs[i]. HAFT_ECANCELED or HAFT_ETIMEDOUT: the caller was aborted or late before all had
+ * ended, and none of the handles is spent. HAFT_ESTALE, HAFT_EBUSY, HAFT_EDEADLK, HAFT_EINVAL: one of them cannot be
+ * joined; none is spent. Suspends. */
 HAFT_API_ int haft_join_all(haft_handle *hs, size_t n, int *rcs);
 
 /* haft_join_all in which the first job that does not return 0 makes the others be aborted; they are joined all the
@@ -170,16 +173,18 @@ HAFT_API_ int haft_join_all_or_abort(haft_handle *hs, size_t n, int *rcs);
 /* --- Handles: without ending the ownership ------------------------------------------------------------------------ */
 
 /* Waits until the job has ended; spends nothing; any number of callers at once. 0; HAFT_ECANCELED, HAFT_ETIMEDOUT;
- * HAFT_ESTALE if the handle is null or was spent; HAFT_EDEADLK for the caller itself; the error that h carries. Suspends. */
+ * HAFT_ESTALE if the handle is null or was spent; HAFT_EDEADLK for the caller itself; the error that h carries.
+ * Suspends. */
 HAFT_API_ int haft_wait(haft_handle h);
 
-/* True once the body, its defers, the thread's thread-local destructors and, for a detached job, .drop have run; true for
- * a null or spent handle. Never suspends. From anywhere. */
+/* True once the body, its defers, the thread's thread-local destructors and, for a detached job, .drop have run;
+ * true for a null or spent handle. Never suspends. From anywhere. */
 HAFT_API_ bool haft_is_finished(haft_handle h);
 
 /* Asks the job to end: a job that has not begun never will, and a waiting one is told at its suspension point by
- * HAFT_ECANCELED. A job that has ended is not changed, nor is one that never waits again. Idempotent. Returns 0, also for a
- * job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal handler. */
+ * HAFT_ECANCELED. A job that has ended is not changed, nor is one that never waits again. Idempotent. Returns 0,
+ * also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal
+ * handler. */
 HAFT_API_ int haft_abort(haft_handle h);
 
 /* A copy of h that can only abort, and aborting by it, as by haft_abort. */
@@ -201,13 +206,14 @@ static inline int haft_error(haft_handle h)
 /* A number for the job that no other job of this process ever has; 0 for a null or error handle. */
 HAFT_API_ uint64_t haft_id(haft_handle h);
 
-/* The name given at spawn, whole, or "" when there is none or the handle is spent. The text is valid until the handle is spent. */
+/* The name given at spawn, whole, or "" when there is none or the handle is spent. The text is valid until the
+ * handle is spent. */
 HAFT_API_ const char *haft_name(haft_handle h);
 
 /* --- Inside a job ------------------------------------------------------------------------------------------------- */
 
-/* The running job. The handle names it (id, name, abort, unpark), it cannot be joined, detached or dropped. Null outside
- * of any job. Never suspends. */
+/* The running job. The handle names it (id, name, abort, unpark), it cannot be joined, detached or dropped. Null
+ * outside of any job. Never suspends. */
 HAFT_API_ haft_handle haft_self(void);
 
 /* Lets others run. 0, HAFT_ECANCELED, or HAFT_ETIMEDOUT if a deadline has passed. Suspends. */
@@ -221,8 +227,8 @@ HAFT_API_ int haft_checkpoint(void);
 HAFT_API_ bool haft_is_aborted(void);
 
 /* Waits for the running job's token and takes it; an unpark that came before is not lost, several count as one. 0,
- * HAFT_ECANCELED, HAFT_ETIMEDOUT. On a plain thread, which no handle names, HAFT_EDEADLK unless a deadline ends the wait. Does not return without cause. Suspends. Semantics: Rust's thread::park without its spurious
- * returns. */
+ * HAFT_ECANCELED, HAFT_ETIMEDOUT. On a plain thread, which no handle names, HAFT_EDEADLK unless a deadline ends the
+ * wait. Does not return without cause. Suspends. Semantics: Rust's thread::park without its spurious returns. */
 HAFT_API_ int haft_park(void);
 
 /* Gives the job its token. 0; HAFT_ESTALE if it was joined. Never suspends; may be called from a signal handler. */

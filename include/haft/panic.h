@@ -32,8 +32,8 @@ HAFT_NORETURN_ HAFT_API_ void haft_panic_raw(const char *file, int line, const c
     __attribute__((format(printf, 3, 4), cold));
 #define haft_panic(...) haft_panic_raw(__FILE__, __LINE__, __VA_ARGS__)
 
-/* haft_panic_with(payload, free_payload): ends the running job; the payload reaches its joiner in the outcome, or goes to
- * free_payload, if not null, when nobody asks for it. Does not return. */
+/* haft_panic_with(payload, free_payload): ends the running job; the payload reaches its joiner in the outcome, or
+ * goes to free_payload, if not null, when nobody asks for it. Does not return. */
 HAFT_NORETURN_ HAFT_API_ void haft_panic_with_raw(const char *file, int line, void *payload, haft_drop_fn *drop)
     __attribute__((cold));
 #define haft_panic_with(payload, drop) haft_panic_with_raw(__FILE__, __LINE__, (payload), (drop))
@@ -44,16 +44,16 @@ HAFT_NORETURN_ HAFT_API_ void haft_panic_resume(haft_panic_info *panic) __attrib
 /* Frees the payload, if there is one, and clears the struct. Nothing happens the second time. */
 HAFT_API_ void haft_panic_drop(haft_panic_info *panic);
 
-/* Called with every panic when it is raised, on the panicking job, before its defers run. It must not panic or suspend. Null: the
- * default, one line on standard error. Applies to the whole process. */
+/* Called with every panic when it is raised, on the panicking job, before its defers run. It must not panic or
+ * suspend. Null: the default, one line on standard error. Applies to the whole process. */
 typedef void haft_panic_hook(const haft_panic_info *);
 HAFT_API_ void haft_on_panic(haft_panic_hook *hook);
 
 /* haft_catch(body, &loan, &panic)
  *
- * Calls body(&loan) inside the running job, or plain thread, behind a wall: a panic in it ends the body, not the job. Defers declared inside run,
- * those outside do not. Returns the body's code or HAFT_EPANIC, then *panic (may be null: the payload is freed) tells which. The loan is
- * not copied. */
+ * Calls body(&loan) inside the running job, or plain thread, behind a wall: a panic in it ends the body, not the
+ * job. Defers declared inside run, those outside do not. Returns the body's code or HAFT_EPANIC, then *panic (may be
+ * null: the payload is freed) tells which. The loan is not copied. */
 HAFT_API_ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *panic);
 #ifndef __cplusplus
 #define haft_catch(body, loan, panic)                                                                                  \
@@ -73,9 +73,9 @@ typedef struct haft_block {
 
 HAFT_API_ void haft_block_end_(haft_block *block);
 
-/* HAFT_DEFER(f, pointer): a declaration. Calls f(pointer) at the end of the enclosing block, by every way out of it: falling
- * off, return, break, goto, panic. Several run last first. f is void f(T *) or int f(T *), its result is ignored; the
- * pointer is evaluated here. f may suspend. No jump may enter the block behind the declaration. */
+/* HAFT_DEFER(f, pointer): a declaration. Calls f(pointer) at the end of the enclosing block, by every way out of it:
+ * falling off, return, break, goto, panic. Several run last first. f is void f(T *) or int f(T *), its result is
+ * ignored; the pointer is evaluated here. f may suspend. No jump may enter the block behind the declaration. */
 HAFT_API_ haft_block haft_defer_raw(haft_block *self, haft_drop_fn *f, void *argument);
 #define HAFT_BLOCK_NAME_ HAFT_CAT_(haft_block_, __COUNTER__)
 #define HAFT_BLOCK_(name, ...) haft_block name __attribute__((cleanup(haft_block_end_), unused)) = __VA_ARGS__

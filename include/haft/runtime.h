@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runtimes: the workers that run tasks, and the pool for blocking calls. Most programs never name one: the first spawn from
- * a plain thread starts the default runtime. */
+ * Runtimes: the workers that run tasks, and the pool for blocking calls. Most programs never name one: the first
+ * spawn from a plain thread starts the default runtime. */
 #ifndef HAFT_RUNTIME_H
 #define HAFT_RUNTIME_H
 
@@ -16,16 +16,15 @@ typedef struct haft_runtime_options {
     const char *place_;
     unsigned workers; /* threads that run tasks; 0: haft_cpu_count() */
     int64_t grace;    /* at the end: nanoseconds that jobs are given to end by themselves before they are aborted */
-    void (*on_stuck)(const char *name,
-                     const char *place); /* a job that would not end; null: a line on standard error */
 } haft_runtime_options;
 
 /* haft_run(main_body, &frame, options...) or haft_run(main_body, HAFT_NO_FRAME)
  *
- * Runs a runtime of its own from beginning to end: the calling thread becomes its first worker, main_body its first task,
- * with the frame copied in and, at the end, out. When main_body has returned, no more jobs are accepted, the jobs that still run are given
- * .grace, then aborted and waited for. Returns the body's code, HAFT_EPANIC, or the error that kept the runtime from starting:
- * HAFT_ENOMEM, HAFT_EAGAIN (no threads), HAFT_EINVAL, HAFT_EDEADLK (called by a task). The frame is the caller's again in every case. Blocks the thread. */
+ * Runs a runtime of its own from beginning to end: the calling thread becomes its first worker, main_body its first
+ * task, with the frame copied in and, at the end, out. When main_body has returned, no more jobs are accepted, the
+ * jobs that still run are given .grace, then aborted and waited for. Returns the body's code, HAFT_EPANIC, or the
+ * error that kept the runtime from starting: HAFT_ENOMEM, HAFT_EAGAIN (no threads), HAFT_EINVAL, HAFT_EDEADLK
+ * (called by a task). The frame is the caller's again in every case. Blocks the thread. */
 HAFT_API_ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment,
                            const haft_runtime_options *options);
 #ifndef __cplusplus
@@ -39,8 +38,8 @@ HAFT_API_ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t align
     (&(haft_runtime_options){ .size_ = sizeof(haft_runtime_options), .place_ = HAFT_HERE_, __VA_ARGS__ })
 #endif
 
-/* haft_runtime_new(options...): starts a runtime whose workers are threads of its own; jobs are put on it by .runtime. Null if there is no
- * memory or no thread to be had. */
+/* haft_runtime_new(options...): starts a runtime whose workers are threads of its own; jobs are put on it by
+ * .runtime. Null if there is no memory or no thread to be had. */
 HAFT_MUST_ HAFT_API_ haft_runtime *haft_runtime_new_raw(const haft_runtime_options *options);
 #ifndef __cplusplus
 #define haft_runtime_new(...)                                                                                          \
@@ -48,12 +47,12 @@ HAFT_MUST_ HAFT_API_ haft_runtime *haft_runtime_new_raw(const haft_runtime_optio
         &(haft_runtime_options){ .size_ = sizeof(haft_runtime_options), .place_ = HAFT_HERE_, __VA_ARGS__ })
 #endif
 
-/* Ends a runtime as haft_run does; *runtime is null afterwards. Handles of its jobs can still be joined, once each. Not from one of
- * its own jobs: HAFT_EDEADLK, nothing is done. 0 otherwise, also for null. Blocks the thread. */
+/* Ends a runtime as haft_run does; *runtime is null afterwards. Handles of its jobs can still be joined, once each.
+ * Not from one of its own jobs: HAFT_EDEADLK, nothing is done. 0 otherwise, also for null. Blocks the thread. */
 HAFT_API_ int haft_runtime_drop(haft_runtime **runtime);
 
-/* Ends the default runtime, if it was started; the next spawn starts another. For plugins before they are unloaded, and for
- * tests. HAFT_EDEADLK from one of its own jobs. Blocks the thread. */
+/* Ends the default runtime, if it was started; the next spawn starts another. For plugins before they are unloaded,
+ * and for tests. HAFT_EDEADLK from one of its own jobs. Blocks the thread. */
 HAFT_API_ int haft_runtime_stop(void);
 
 /* How many processors this process may really use: its affinity and every cgroup's quota, rounded up; at least 1. */

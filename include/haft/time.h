@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Time, deadlines and shields. Times are int64_t nanoseconds of a monotonic clock that no change of the wall clock moves. */
+ * Time, deadlines and shields. Times are int64_t nanoseconds of a monotonic clock that no change of the wall clock
+ * moves. */
 #ifndef HAFT_TIME_H
 #define HAFT_TIME_H
 
@@ -19,21 +20,21 @@ extern "C" {
 /* Now, in nanoseconds since some moment in the past. From anywhere. */
 HAFT_API_ int64_t haft_now(void);
 
-/* Waits for at least that many nanoseconds; not at all for 0 or less, where it is a haft_checkpoint. 0; HAFT_ECANCELED; HAFT_ETIMEDOUT if a deadline came
- * first. Suspends a task, stops a plain thread. */
+/* Waits for at least that many nanoseconds; not at all for 0 or less, where it is a haft_checkpoint. 0;
+ * HAFT_ECANCELED; HAFT_ETIMEDOUT if a deadline came first. Suspends a task, stops a plain thread. */
 HAFT_API_ int haft_sleep(int64_t nanoseconds);
 
-/* The time until the nearest deadline of the running job or plain thread, 0 or less once it has passed, INT64_MAX without
- * one. */
+/* The time until the nearest deadline of the running job or plain thread, 0 or less once it has passed, INT64_MAX
+ * without one. */
 HAFT_API_ int64_t haft_time_left(void);
 
-/* HAFT_TIMEOUT(ns): a declaration. Until the end of the enclosing block, no wait of the running job or plain thread goes
- * beyond ns from now: it returns HAFT_ETIMEDOUT instead. A deadline is looked at only before waiting, so what is ready
- * succeeds at a timeout of 0. Timeouts nest, the nearest wins; no job inherits one. */
+/* HAFT_TIMEOUT(ns): a declaration. Until the end of the enclosing block, no wait of the running job or plain thread
+ * goes beyond ns from now: it returns HAFT_ETIMEDOUT instead. A deadline is looked at only before waiting, so what
+ * is ready succeeds at a timeout of 0. Timeouts nest, the nearest wins; no job inherits one. */
 HAFT_API_ haft_block haft_timeout_raw(haft_block *self, int64_t nanoseconds);
 
-/* HAFT_SHIELD: a declaration. Until the end of the enclosing block the running job's abort and every deadline from outside
- * the block are masked; a timeout declared inside counts. */
+/* HAFT_SHIELD: a declaration. Until the end of the enclosing block the running job's abort and every deadline from
+ * outside the block are masked; a timeout declared inside counts. */
 HAFT_API_ haft_block haft_shield_raw(haft_block *self);
 
 #ifndef __cplusplus

@@ -64,9 +64,9 @@ typedef struct haft__control {
  * static inline void haft__arch_control_set(haft__control control);
  * static inline void *haft__arch_stack_pointer(void); */
 
-/* Prepares the memory below top, the exclusive high end of a stack aligned to 16 bytes, so that the first switch to the
- * result runs haft__arch_root, with the given control words. A stack that is bound late is prepared by whoever happens to
- * run then, whose own control words say nothing about the new job. */
+/* Prepares the memory below top, the exclusive high end of a stack aligned to 16 bytes, so that the first switch to
+ * the result runs haft__arch_root, with the given control words. A stack that is bound late is prepared by whoever
+ * happens to run then, whose own control words say nothing about the new job. */
 haft__context *haft__arch_prepare_with(void *top, haft__control control);
 
 /* Saves the caller, stores its context to *save, resumes `to` and hands it value. Returns when the context stored in
@@ -82,10 +82,10 @@ typedef struct haft__wall {
 #endif
 } haft__wall;
 
-/* Calls fn(argument). False: it returned. True: it, or something it called, threw at this wall. Preserved registers then
- * are as before the call; the control words are as at the throw, as with longjmp (reading mxcsr would double the cost of
- * every try; the root restores them for the next job in any case). A throw skips frames without running anything in
- * them. The body may suspend and throw on another thread: what counts is that it is the same stack. */
+/* Calls fn(argument). False: it returned. True: it, or something it called, threw at this wall. Preserved registers
+ * then are as before the call; the control words are as at the throw, as with longjmp (reading mxcsr would double
+ * the cost of every try; the root restores them for the next job in any case). A throw skips frames without running
+ * anything in them. The body may suspend and throw on another thread: what counts is that it is the same stack. */
 bool haft__arch_try(void (*fn)(void *), void *argument, haft__wall *wall);
 _Noreturn void haft__arch_throw(haft__wall *wall);
 

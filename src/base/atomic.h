@@ -79,8 +79,8 @@ static inline void haft__fence_full(void)
     HAFT__FENCE_END
 }
 
-/* True once membarrier was registered; written once, before the first worker starts, by haft__fence_setup(), which may be
- * called again at no cost. Until then there is nobody whom an asymmetric fence could have for a partner. */
+/* True once membarrier was registered; written once, before the first worker starts, by haft__fence_setup(), which
+ * may be called again at no cost. Until then there is nobody whom an asymmetric fence could have for a partner. */
 extern haft__atomic(bool) haft__fence_is_asymmetric;
 
 static inline void haft__fence_light(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * How frames and elements move. A call, not an assignment: compilers turn an assignment of structs into a memcpy that no
- * instrumentation sees, and a checker must see the whole range. Small sizes are constants: a call costs more than the copy. */
+ * How frames and elements move. A call, not an assignment: compilers turn an assignment of structs into a memcpy
+ * that no instrumentation sees, and a checker must see the whole range. Small sizes are constants: a call costs more
+ * than the copy. */
 #ifndef HAFT_BASE_COPY_H
 #define HAFT_BASE_COPY_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Circular doubly linked lists whose links live in their members. An empty list is a link that points to itself; a member
- * that is in no list has a null next, so that removing it twice does nothing. The caller holds whatever lock the list
- * has. */
+ * Circular doubly linked lists whose links live in their members. An empty list is a link that points to itself; a
+ * member that is in no list has a null next, so that removing it twice does nothing. The caller holds whatever lock
+ * the list has. */
 #ifndef HAFT_BASE_LIST_H
 #define HAFT_BASE_LIST_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Joining many handles at once: all are spent, or none. Every job is claimed for the caller, then given a group that lies on the caller's
- * stack and counts the ends as they come. If the caller is refused half way, jobs that have not ended are taken out of
- * the group by one exchange each; those that have are waited for, because their finisher is about to tell the group. */
+ * Joining many handles at once: all are spent, or none. Every job is claimed for the caller, then given a group that
+ * lies on the caller's stack and counts the ends as they come. If the caller is refused half way, jobs that have not
+ * ended are taken out of the group by one exchange each; those that have are waited for, because their finisher is
+ * about to tell the group. */
 #include "group/group.h"
 
 typedef struct gathering {

@@ -22,8 +22,8 @@ static haft__lock *lock_of(haft_scope *s)
     return (haft__lock *)(void *)&s->lock_;
 }
 
-/* Marks and wakes in two passes, so that one fence does for all. The lock is held: children may not leave meanwhile, and
- * nothing that is called here takes it. */
+/* Marks and wakes in two passes, so that one fence does for all. The lock is held: children may not leave meanwhile,
+ * and nothing that is called here takes it. */
 static void abort_children(haft_scope *s)
 {
     s->flags_ |= SCOPE_ABORTED;

@@ -3,12 +3,13 @@
  * Sets. A set owns its jobs: each is in the list of members, and besides either queued (made, not started, because the
  * limit is reached), running, or in the list of the ended, in the order in which they ended.
  *
- * One lock guards it all. Waiters (for the next end; for room in the queue) stand in lists as nodes on their own stacks. Whoever
- * makes something true takes the first waiter out of the list, marks it and wakes it after releasing the lock; the waiter
- * looks again. A marked waiter that leaves for another reason and leaves something behind passes the mark on.
+ * One lock guards it all. Waiters (for the next end; for room in the queue) stand in lists as nodes on their own
+ * stacks. Whoever makes something true takes the first waiter out of the list, marks it and wakes it after releasing
+ * the lock; the waiter looks again. A marked waiter that leaves for another reason and leaves something behind
+ * passes the mark on.
  *
- * Starting queued jobs is done by one thread at a time (`is_starting`), in a loop, because a start that fails ends the job
- * and so comes back here. The set may be freed only when nobody is starting. */
+ * Starting queued jobs is done by one thread at a time (`is_starting`), in a loop, because a start that fails ends
+ * the job and so comes back here. The set may be freed only when nobody is starting. */
 #include <string.h>
 
 #include "group/group.h"
@@ -78,8 +79,8 @@ static void wake_if(haft__record *record)
         haft__wake(record);
 }
 
-/* Waits in that list for a mark. 0, or the refusal, in which case the node is in no list. The lock is held on entry and on
- * return. */
+/* Waits in that list for a mark. 0, or the refusal, in which case the node is in no list. The lock is held on entry
+ * and on return. */
 static int wait_in(haft_set *set, haft__link *waiters, haft__root *me)
 {
     int rc = haft__refusal(me);
@@ -151,8 +152,8 @@ haft_set *haft_set_new_raw(const haft_set_options *options)
     return set;
 }
 
-/* After anything that made room or emptied the set, other than an end: whoever waits for it is told, one by one; each passes it
- * on. */
+/* After anything that made room or emptied the set, other than an end: whoever waits for it is told, one by one;
+ * each passes it on. */
 static void settle(haft_set *set)
 {
     haft__lock_acquire(&set->lock);

@@ -8,13 +8,13 @@
  * for which GROUP is set and `group` points to an object that begins with the function to be told; nobody, for which
  * DETACHED is set and the job recycles itself.
  *
- * The end, in haft__job_end, is one compare-exchange of the state word, which either shows DONE or, for a detached job,
- * is not needed. What it saw in the word at that moment, and only that, tells whom to wake: the joiner's number is in it.
- * From then on the finisher touches nothing of the descriptor. A joiner that gives up takes its claim back by
- * compare-exchange, which fails once DONE shows; then the job was joined after all.
+ * The end, in haft__job_end, is one compare-exchange of the state word, which either shows DONE or, for a detached
+ * job, is not needed. What it saw in the word at that moment, and only that, tells whom to wake: the joiner's number
+ * is in it. From then on the finisher touches nothing of the descriptor. A joiner that gives up takes its claim back
+ * by compare-exchange, which fails once DONE shows; then the job was joined after all.
  *
- * haft_wait callers stand in a hash table of lists (job/watch.c); WATCHED makes the finisher show DONE under the lock of
- * the right list and wake them. */
+ * haft_wait callers stand in a hash table of lists (job/watch.c); WATCHED makes the finisher show DONE under the
+ * lock of the right list and wake them. */
 #ifndef HAFT_JOB_JOB_H
 #define HAFT_JOB_JOB_H
 
@@ -30,7 +30,8 @@
 
 struct haft__job;
 
-/* What a group begins with: told, by the finisher, that a job of the group has ended. From then on the job is the group's. */
+/* What a group begins with: told, by the finisher, that a job of the group has ended. From then on the job is the
+ * group's. */
 typedef void haft__group_done(void *group, struct haft__job *job);
 
 /* A panic on its way from where it was raised to whoever takes it. */
@@ -115,8 +116,8 @@ typedef struct haft__job_spec {
 } haft__job_spec;
 #define HAFT__OWNED_BY_GROUP (HAFT__GROUP | HAFT__CLAIMED)
 
-/* Makes a job on the runtime that the options and the caller decide, counted there, and not yet queued. A negative code and
- * nothing made otherwise. */
+/* Makes a job on the runtime that the options and the caller decide, counted there, and not yet queued. A negative
+ * code and nothing made otherwise. */
 int haft__job_make(const haft__job_spec *spec, haft__job **out);
 /* Hands it to whatever runs its kind. On error it is still the caller's, to be unmade or refused. */
 int haft__job_start(haft__job *job);
@@ -145,16 +146,16 @@ int haft__call_body(haft_fn *body, void *frame, size_t size);
 
 /* --- Owning (job/join.c) --- */
 
-/* Takes what a job that is DONE and owned by the caller left: moves its frame out, or drops it; fills *out, if not null,
- * which then owns the panic; recycles it. Returns what haft_join returns. */
+/* Takes what a job that is DONE and owned by the caller left: moves its frame out, or drops it; fills *out, if not
+ * null, which then owns the panic; recycles it. Returns what haft_join returns. */
 int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out);
 /* True if a frame of that size can be moved out of the job. */
 static inline bool haft__job_fits(const haft__job *job, const void *frame, size_t size)
 {
     return frame == NULL || size == 0 || size == job->record.frame_size;
 }
-/* Claims the job behind a handle for good, ended or not. 0, HAFT_ESTALE, HAFT_EBUSY, HAFT_EINVAL, the error that h carries. *was_done
- * tells whether it had ended. */
+/* Claims the job behind a handle for good, ended or not. 0, HAFT_ESTALE, HAFT_EBUSY, HAFT_EINVAL, the error that h
+ * carries. *was_done tells whether it had ended. */
 int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool *was_done);
 /* Gives a claim back, whether the job has ended or not. */
 void haft__job_unclaim(haft__job *job);
@@ -164,13 +165,15 @@ haft__job *haft__job_of_handle(const haft_handle *h);
 bool haft__is_self_handle(const haft_handle *h);
 /* What haft_join returns for a job that has ended. */
 int haft__job_code(const haft__job *job);
-/* Requests the abort of one generation of a slot. False: stale. In two steps, so that many need one fence: mark, fence, wake. */
+/* Requests the abort of one generation of a slot. False: stale. In two steps, so that many need one fence: mark,
+ * fence, wake. */
 bool haft__job_mark_aborted(haft__record *record, uint64_t generation);
 void haft__job_abort(haft__job *job);
 
 /* --- Watching (job/watch.c) --- */
 int haft__watch(haft__job *job, uint64_t generation, haft__root *me);
-/* Shows `next` in the state word in the place of `seen`, which has WATCHED, and wakes the watchers. False: the word had changed. */
+/* Shows `next` in the state word in the place of `seen`, which has WATCHED, and wakes the watchers. False: the word
+ * had changed. */
 bool haft__watched_end(haft__job *job, uint64_t *seen, uint64_t next);
 
 /* --- Threads and the pool (job/thread.c, job/pool.c) --- */
@@ -224,8 +227,8 @@ static inline haft_runtime *haft__runtime_here(haft__thread *here, int *rc)
 }
 /* Runtimes that have begun and not ended. */
 unsigned haft__runtimes_live(void);
-/* Counts a job that was made or has ended. A worker of the runtime counts in plain increments, made of atomics for those
- * who sum up: only the owner writes. Release: whoever sees the count sees what was done before it. */
+/* Counts a job that was made or has ended. A worker of the runtime counts in plain increments, made of atomics for
+ * those who sum up: only the owner writes. Release: whoever sees the count sees what was done before it. */
 static inline void haft__runtime_count(haft__thread *here, haft_runtime *runtime, bool is_end)
 {
     haft__worker *w = here != NULL ? here->worker : NULL;

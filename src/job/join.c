@@ -167,8 +167,8 @@ int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool 
     return 0;
 }
 
-/* An aborted call that still stands in the pool's queue will never begin: whoever joins it ends it, and need not wait for a
- * thread. The aborter, who may be a signal handler, only wakes the joiner. */
+/* An aborted call that still stands in the pool's queue will never begin: whoever joins it ends it, and need not
+ * wait for a thread. The aborter, who may be a signal handler, only wakes the joiner. */
 static void end_if_withdrawn(haft__job *job, uint64_t state)
 {
     if ((state & HAFT__ABORT) != 0 && haft__load_relaxed(&job->record.kind) == HAFT__KIND_BLOCKING &&

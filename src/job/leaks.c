@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The checked build lists, at process exit, every job that has not ended, with its name and where it was spawned. The jobs run on
- * meanwhile, so the list is a snapshot: a line may name a job that is just ending. */
+ * The checked build lists, at process exit, every job that has not ended, with its name and where it was spawned.
+ * The jobs run on meanwhile, so the list is a snapshot: a line may name a job that is just ending. */
 #include "job/job.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Stack overflows: a fault in a guard is recognised by its address, the task named with its size and its place of spawn,
- * and the process ended. Runs on the faulting thread's alternate stack, and uses nothing that allocates or locks. Any other fault goes to
- * the handler that was there before. */
+ * Stack overflows: a fault in a guard is recognised by its address, the task named with its size and its place of
+ * spawn, and the process ended. Runs on the faulting thread's alternate stack, and uses nothing that allocates or
+ * locks. Any other fault goes to the handler that was there before. */
 #include "job/job.h"
 
 #include <string.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Panics. A wall (haft__catch) stands at the root of every job and in haft_catch. Raising a panic runs the blocks that are
- * open inside of the innermost wall, last first, each taken off the list before it runs, and throws at the wall.
+ * Panics. A wall (haft__catch) stands at the root of every job and in haft_catch. Raising a panic runs the blocks
+ * that are open inside of the innermost wall, last first, each taken off the list before it runs, and throws at the
+ * wall.
  *
- * A panic raised by such a block is reported too; then the remaining blocks run and the first panic goes on. The frames
- * of the first raise below are simply left: everything they would still do is done by the second. */
+ * A panic raised by such a block is reported too; then the remaining blocks run and the first panic goes on. The
+ * frames of the first raise below are simply left: everything they would still do is done by the second. */
 #include "job/job.h"
 
 #include <stdarg.h>

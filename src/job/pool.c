@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pool for blocking calls, one in each runtime that uses it. A call is handed straight to an idle thread, or to a new
- * one, or waits in a queue when there are 512, or when the machine gives no more. A thread that has been idle for ten
- * seconds ends.
+ * The pool for blocking calls, one in each runtime that uses it. A call is handed straight to an idle thread, or to
+ * a new one, or waits in a queue when there are 512, or when the machine gives no more. A thread that has been idle
+ * for ten seconds ends.
  *
- * Everything is under the pool's lock but the hand-over word of an idle thread: IDLE -> CALLED or TOLD is made by whoever
- * takes the thread off the idle list, under the lock; the thread waits for it on the futex. A thread that gives up
- * waiting looks under the lock whether it is still in the list.
+ * Everything is under the pool's lock but the hand-over word of an idle thread: IDLE -> CALLED or TOLD is made by
+ * whoever takes the thread off the idle list, under the lock; the thread waits for it on the futex. A thread that
+ * gives up waiting looks under the lock whether it is still in the list.
  *
- * Nothing is stranded in the queue: a call is queued only while a thread is counted, and a counted thread looks at the
- * queue, under the lock, before it stops being counted. Threads are counted from before their creation; a creation that
- * fails and was the last to be counted ends what is queued.
+ * Nothing is stranded in the queue: a call is queued only while a thread is counted, and a counted thread looks at
+ * the queue, under the lock, before it stops being counted. Threads are counted from before their creation; a
+ * creation that fails and was the last to be counted ends what is queued.
  *
- * A thread that ends while the pool lives on detaches itself and touches the pool no more; one that ends because the pool
- * stops is joined. The pool stays with its runtime's control block for ever. */
+ * A thread that ends while the pool lives on detaches itself and touches the pool no more; one that ends because the
+ * pool stops is joined. The pool stays with its runtime's control block for ever. */
 #include "job/job.h"
 
 #include <limits.h>
@@ -233,8 +233,8 @@ static pool_thread *hand_over(haft__pool *pool, haft__job *job)
     return thread;
 }
 
-/* A creation failed. The job stays in the pool if another thread will look at the queue, 0; otherwise it is the caller's
- * again, and what is queued ends with the same code. */
+/* A creation failed. The job stays in the pool if another thread will look at the queue, 0; otherwise it is the
+ * caller's again, and what is queued ends with the same code. */
 static int creation_failed(haft__pool *pool, haft__job *job, int rc)
 {
     haft__record *queued = NULL;

@@ -2,10 +2,11 @@
  *
  * Runtimes: a scheduler, a pool, and the count of the jobs that both and the threads run.
  *
- * The end of a runtime: `closing` is set, which makes every later spawn fail; after the grace every job is marked and
- * woken; the closer waits until the count is zero, and only then are workers and pool told to stop. Counting costs no
- * exchange on a worker: each counts what it made and ended. A spawner counts first and looks at `closing` then; the closer
- * sets it, executes the heavy fence, and sums up, the ended ones first, so that the difference is never too small.
+ * The end of a runtime: `closing` is set, which makes every later spawn fail; after the grace every job is marked
+ * and woken; the closer waits until the count is zero, and only then are workers and pool told to stop. Counting
+ * costs no exchange on a worker: each counts what it made and ended. A spawner counts first and looks at `closing`
+ * then; the closer sets it, executes the heavy fence, and sums up, the ended ones first, so that the difference is
+ * never too small.
  *
  * Control blocks are reused and never freed: the thread that counts the last end still touches its block while the
  * closer goes on. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping, timeouts and shields. A timeout or shield saves in its block what it changes of the root, and puts it back at
- * the end of the block; they nest because blocks do. */
+ * Sleeping, timeouts and shields. A timeout or shield saves in its block what it changes of the root, and puts it
+ * back at the end of the block; they nest because blocks do. */
 #include "job/job.h"
 
 int64_t haft_now(void)

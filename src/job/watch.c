@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * haft_wait: any number of callers wait for a job's end and spend nothing. They are rare, so they stand in a small hash table
- * of lists instead of taking room in every descriptor.
+ * haft_wait: any number of callers wait for a job's end and spend nothing. They are rare, so they stand in a small
+ * hash table of lists instead of taking room in every descriptor.
  *
  * A watcher sets WATCHED in the state word under its list's lock, so a finisher who does not see the flag fails its
- * exchange and looks again; one who sees it shows DONE under that lock, and marks and takes out every watcher of that
- * generation. A watcher that is still in the list is not marked and may leave; both under the lock. A node belongs to its
- * watcher's stack again once it is marked: the finisher reads whom to wake before. */
+ * exchange and looks again; one who sees it shows DONE under that lock, and marks and takes out every watcher of
+ * that generation. A watcher that is still in the list is not marked and may leave; both under the lock. A node
+ * belongs to its watcher's stack again once it is marked: the finisher reads whom to wake before. */
 #include "job/job.h"
 
 #define BUCKETS 64

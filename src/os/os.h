@@ -70,8 +70,8 @@ struct haft__os {
     void (*membarrier)(void);
 
     /* --- threads ------------------------------------------------------------------------------------------ */
-    /* Starts a thread that runs entry(argument), with every asynchronous signal blocked (all but SIGSEGV, SIGBUS, SIGFPE,
-     * SIGILL, SIGTRAP, SIGABRT, SIGSYS). On error there is none. -EAGAIN: the machine's limit. */
+    /* Starts a thread that runs entry(argument), with every asynchronous signal blocked (all but SIGSEGV, SIGBUS,
+     * SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS). On error there is none. -EAGAIN: the machine's limit. */
     int (*thread_create)(haft__os_thread *out, const haft__os_thread_options *options, void (*entry)(void *),
                          void *argument);
     void (*thread_join)(haft__os_thread thread);

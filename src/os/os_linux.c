@@ -70,8 +70,8 @@ void haft__fence_setup(void)
         haft__spin("another thread is asking the kernel");
 }
 
-/* Partner of haft__fence_light: with membarrier, every thread of the process that runs has executed a full fence at some
- * point between the call and the return, so one of the two sides sees what the other stored before its fence. */
+/* Partner of haft__fence_light: with membarrier, every thread of the process that runs has executed a full fence at
+ * some point between the call and the return, so one of the two sides sees what the other stored before its fence. */
 void haft__fence_heavy(void)
 {
     if (haft__load_relaxed(&haft__fence_is_asymmetric))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Picking, switching, sleeping: see sched.h for the protocol. This file is long because the hot path, from a park through
- * the pick to the switch, is kept where the compiler can inline it. */
+ * Picking, switching, sleeping: see sched.h for the protocol. This file is long because the hot path, from a park
+ * through the pick to the switch, is kept where the compiler can inline it. */
 #include "sched/sched.h"
 
 #include <limits.h>
@@ -47,8 +47,8 @@ void haft__sched_wake_one(haft__sched *s)
         for (unsigned i = 0; i < s->count; i++)
             if (wake_worker(&s->workers[i], HAFT__WOKEN))
                 return;
-        /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker have
-         * relied on the searcher: look again, after the subtraction is visible. */
+        /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker
+         * have relied on the searcher: look again, after the subtraction is visible. */
         haft__fetch_sub_seq_cst(&s->searchers, 1);
         haft__fence_full();
     } while (haft__load_relaxed(&s->sleepers) > 0 && shared_work_is_visible(s));

@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: MIT
  *
- * The scheduler: many tasks over a few OS threads, the workers. It knows records and stacks, and no job: what a task does
- * is one function, given when the scheduler is made, that runs a record to its end.
+ * The scheduler: many tasks over a few OS threads, the workers. It knows records and stacks, and no job: what a task
+ * does is one function, given when the scheduler is made, that runs a record to its end.
  *
  * Where runnable tasks wait, and who may touch it:
  *
- *  - the LIFO slot of a worker: what it woke or spawned last, and runs next. Its owner takes it with plain stores and the
+ *  - the LIFO slot of a worker: what it woke or spawned last, and runs next. Its owner takes it with plain stores
+ *    and the
  *    light fence; a thief first raises `want`, executes the heavy fence, and then either sees that the owner is busy
- *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only after
+ *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only
+ *    after
  *    it has been unchanged for 20 microseconds: tasks that talk to each other stay together.
- *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a thief
+ *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a
+ *    thief
  *    half of it at once. When it is full, half of it goes to the injection queue as one chain.
- *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner empties.
- *  - the injection queue: from threads that are no workers, and overflow. Pushes go to a lock-free stack, so that a signal
+ *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner
+ *    empties.
+ *  - the injection queue: from threads that are no workers, and overflow. Pushes go to a lock-free stack, so that a
+ *    signal
  *    handler may wake a task; workers move it into a list under a lock, oldest first.
  *
- * Fairness: after 16 tasks from the LIFO slot the ring goes first; every 61st pick looks at timers and the injection queue
- * first; every second at the inbox.
+ * Fairness: after 16 tasks from the LIFO slot the ring goes first; every 61st pick looks at timers and the injection
+ * queue first; every second at the inbox.
  *
- * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds and
- * then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once more,
- * and waits on its futex. Whoever makes a task runnable executes the light fence (the full one outside of workers) and
- * looks at `sleepers`: one of the two sees the other. A worker is woken as a searcher; the last searcher to find work
- * wakes one more. While any worker runs, one sleeper, the rescuer, wakes every 10 ms and takes what waits behind a worker
- * that is stuck in a job: ring, LIFO slot, timers. When all sleep, nobody wakes. */
+ * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds
+ * and then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once
+ * more, and waits on its futex. Whoever makes a task runnable executes the light fence (the full one outside of
+ * workers) and looks at `sleepers`: one of the two sees the other. A worker is woken as a searcher; the last
+ * searcher to find work wakes one more. While any worker runs, one sleeper, the rescuer, wakes every 10 ms and takes
+ * what waits behind a worker that is stuck in a job: ring, LIFO slot, timers. When all sleep, nobody wakes. */
 #ifndef HAFT_SCHED_SCHED_H
 #define HAFT_SCHED_SCHED_H
 
@@ -96,8 +101,8 @@ typedef struct haft__sched {
     haft__worker *workers;
     struct haft__worker_block *block; /* what they lie in */
     unsigned count;
-    /* Runs the record, whose root is bound and current, to its end; if the root is_refused, ends it without running. The
-     * record may be recycled when it returns. */
+    /* Runs the record, whose root is bound and current, to its end; if the root is_refused, ends it without running.
+     * The record may be recycled when it returns. */
     void (*run)(haft__record *);
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleepers;
@@ -112,8 +117,8 @@ typedef struct haft__sched {
     haft__record *injection_last;
 } haft__sched;
 
-/* Sets up a scheduler of count workers; nothing runs yet. 0 or HAFT_ENOMEM. The struct was zeroed once, and may have been
- * used and ended before. */
+/* Sets up a scheduler of count workers; nothing runs yet. 0 or HAFT_ENOMEM. The struct was zeroed once, and may have
+ * been used and ended before. */
 int haft__sched_init(haft__sched *sched, unsigned count, void (*run)(haft__record *));
 /* Gives stacks back. The workers have ended; their structs stay, because a late waker may look at them. */
 void haft__sched_fini(haft__sched *sched);

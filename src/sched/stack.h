@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Stacks of tasks. A stack is bound when a task first runs and given back when it ends; a queued or finished job has none.
+ * Stacks of tasks. A stack is bound when a task first runs and given back when it ends; a queued or finished job has
+ * none.
  *
- * Slots of one size are carved one after the other from large reserved arenas, so that page tables stay small. Each slot
- * begins with a guard page and so ends at the next one's; the arena ends with one more. What describes a slot lives
- * outside of it, so that the memory of an unused stack can be given back whole.
+ * Slots of one size are carved one after the other from large reserved arenas, so that page tables stay small. Each
+ * slot begins with a guard page and so ends at the next one's; the arena ends with one more. What describes a slot
+ * lives outside of it, so that the memory of an unused stack can be given back whole.
  *
  * An arena chooses its guards at birth: MADV_GUARD_INSTALL, which splits no mapping; where the kernel lacks it
  * mprotect, which costs two mappings a slot, as long as all arenas together stay below a quarter of vm.max_map_count;
@@ -56,8 +57,8 @@ static inline haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned c
     cache->count--;
     return stack;
 }
-/* Gives one back. It may be the stack that is running: it stays in the cache, private to this worker, at least until the
- * next call. */
+/* Gives one back. It may be the stack that is running: it stays in the cache, private to this worker, at least until
+ * the next call. */
 void haft__stack_give(haft__stack_cache *cache, haft__stack *stack);
 void haft__stack_cache_flush(haft__stack_cache *cache);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The lock of the library's own objects: one word, held for tens of instructions, never across user code, an allocation, a
- * wake or a switch (but for haft__park_unlocking, where the successor releases it). A contender backs off, then gives away
- * its time slice: the holder may have been preempted. */
+ * The lock of the library's own objects: one word, held for tens of instructions, never across user code, an
+ * allocation, a wake or a switch (but for haft__park_unlocking, where the successor releases it). A contender backs
+ * off, then gives away its time slice: the holder may have been preempted. */
 #ifndef HAFT_WAIT_LOCK_H
 #define HAFT_WAIT_LOCK_H
 

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * The record of something that can wait: a task, a thread, a blocking call. It is the front half of a job's descriptor;
- * a plain thread has one too, from its first call on.
+ * The record of something that can wait: a task, a thread, a blocking call. It is the front half of a job's
+ * descriptor; a plain thread has one too, from its first call on.
  *
- * Records live in one process-wide table whose addresses are never given back and never change their kind of content.
- * Therefore a waker, an aborter or a timer may touch a record that it found a moment ago even if its job has ended since:
- * the worst that happens is a wake that nobody needed, and every wait loop looks again after each wake.
+ * Records live in one process-wide table whose addresses are never given back and never change their kind of
+ * content. Therefore a waker, an aborter or a timer may touch a record that it found a moment ago even if its job
+ * has ended since: the worst that happens is a wake that nobody needed, and every wait loop looks again after each
+ * wake.
  *
  * The state word is changed as a whole, by compare-exchange:
  *
  *     generation:32 | joiner:24 | flags:8
  *
  * The generation is counted up each time the slot is recycled; a handle with another one is stale. A slot whose
- * generation would come round again is never used any more. The joiner is the table index of the record that waits to
- * join, valid while CLAIMED: claim and identity appear in one exchange, so whoever sets DONE knows whom to wake and need
- * not touch the descriptor afterwards.
+ * generation would come round again is never used any more. The joiner is the table index of the record that waits
+ * to join, valid while CLAIMED: claim and identity appear in one exchange, so whoever sets DONE knows whom to wake
+ * and need not touch the descriptor afterwards.
  *
- * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by the waiter's successor, once its registers are
- * saved (by the waiter itself if it is a thread); PARKED -> RUNNING by exactly one waker, who then makes it ready;
- * RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. */
+ * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by the waiter's successor, once its registers
+ * are saved (by the waiter itself if it is a thread); PARKED -> RUNNING by exactly one waker, who then makes it
+ * ready; RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. */
 #ifndef HAFT_WAIT_RECORD_H
 #define HAFT_WAIT_RECORD_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * What only something that runs needs, and a queued or finished job does not: at the top of a task's stack, or in a
- * thread's own record. Read and written by its owner alone, but for the context, which the successor reads after a switch.
+ * thread's own record. Read and written by its owner alone, but for the context, which the successor reads after a
+ * switch.
  *
- * Who runs here: haft__here() is the one accessor to the calling OS thread's record, and through it to the running job. A
- * task may continue on another thread after any wait, so the pointer must be asked for again then; it is read by assembly
- * that no compiler caches. */
+ * Who runs here: haft__here() is the one accessor to the calling OS thread's record, and through it to the running
+ * job. A task may continue on another thread after any wait, so the pointer must be asked for again then; it is read
+ * by assembly that no compiler caches. */
 #ifndef HAFT_WAIT_ROOT_H
 #define HAFT_WAIT_ROOT_H
 
@@ -64,8 +65,9 @@ static inline __attribute__((always_inline)) haft__thread *haft__here_or_null(vo
     return (haft__thread *)haft__arch_tls_load(haft__current_thread);
 }
 
-/* The calling thread's record, made at first use. Null when there is no memory for it, or in the child of a fork, which
- * holds one thread of many and the locks of all: it may only exec or _exit. Which of the two, haft__here_error tells. */
+/* The calling thread's record, made at first use. Null when there is no memory for it, or in the child of a fork,
+ * which holds one thread of many and the locks of all: it may only exec or _exit. Which of the two, haft__here_error
+ * tells. */
 haft__thread *haft__here_new(void);
 int haft__here_error(void);
 static inline __attribute__((always_inline)) haft__thread *haft__here(void)
