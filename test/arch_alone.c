@@ -108,7 +108,6 @@ haft__next haft__sched_root(void *value)
 }
 
 /* Without instrumentation, as arch.h demands. */
-void haft__sched_announce(void *value);
 HAFT__UNINSTRUMENTED void haft__sched_announce(void *value)
 {
     coroutine *c = value;

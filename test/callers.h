@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests of the public interface share: a test body that runs from every place from which haft may be called, loops
- * over the kinds of jobs, and how many rounds the quick and the deep variant make.
+ * What the tests of the public interface share: a test body that runs from every place from which haft may be called,
+ * loops over the kinds of jobs, and how many rounds the quick and the deep variant make.
  *
- * Environment: HAFT_TEST_DEEP=1 takes the large numbers; HAFT_TEST_CALLER=n runs only the nth caller below (from 0), to tell
- * from which one a test fails. */
+ * Environment: HAFT_TEST_DEEP=1 takes the large numbers; HAFT_TEST_CALLER=n runs only the nth caller below (from 0), to
+ * tell from which one a test fails. */
 #ifndef HAFT_TEST_CALLERS_H
 #define HAFT_TEST_CALLERS_H
 
@@ -47,11 +47,11 @@ enum { CALLERS = 5 };
 static inline bool caller_wanted(int caller)
 {
     const char *only = getenv("HAFT_TEST_CALLER");
-    return only == NULL || *only == '\0' || atoi(only) == caller;
+    return only == NULL || *only == '\0' || strtol(only, NULL, 10) == caller;
 }
 
-/* Runs body on this plain thread, as a task beside one worker and beside two, as a job on an OS thread of its own, and as a
- * call on the pool. */
+/* Runs body on this plain thread, as a task beside one worker and beside two, as a job on an OS thread of its own, and
+ * as a call on the pool. */
 static inline void from_every_caller(void (*body)(void))
 {
     struct caller caller = { .body = body };
@@ -103,7 +103,7 @@ static inline void from_every_job(void (*body)(void))
 enum { KINDS = 3 };
 #define for_each_kind(kind) for (haft_kind kind = HAFT_TASK; kind <= HAFT_BLOCKING; kind++)
 
-/* Lets others run until the condition holds. For callers that are not aborted and not late: it would not let go otherwise. */
+/* Lets others run until the condition holds. For callers that are not aborted and not late. */
 #define until(condition)                                                                                               \
     do {                                                                                                               \
         while (!(condition))                                                                                           \

@@ -89,9 +89,11 @@ TEST("after a throw the caller of try finds its registers as they were")
         }
         check(a == a2 && b == b2 && c == c2 && d == d2 && e == e2 && f == f2 && g == g2 && h == h2);
         check(i == i2 && j == j2 && k == k2 && l == l2);
-        for (const double *real = (const double[]){ p, q, r, s, t, u, v, w, x, y, z, o }, *end = real + 12; real < end;
-             real++, scale *= 3)
-            check(*real == scale + 1000);
+        const double reals[] = { p, q, r, s, t, u, v, w, x, y, z, o };
+        for (int n = 0; n < 12; n++) {
+            check(reals[n] == scale + 1000);
+            scale *= 3;
+        }
     }
 }
 

@@ -531,9 +531,9 @@ TEST_FROM_EVERY_CALLER("a task has 64 KiB of stack, and more when it asks")
 {
     if (test_slowness() > 1)
         skip("the compiler's checks make stack frames larger");
-    haft_handle h = haft_spawn(uses_stack, (&(size_t){ 48 * 1024 }));
+    haft_handle h = haft_spawn(uses_stack, (&(size_t){ (size_t)48 << 10 }));
     check_int(haft_join(&h), ==, 0);
-    static const size_t sizes[] = { 100 * 1024, 256 * 1024, 1 << 20, 16 << 20 };
+    static const size_t sizes[] = { (size_t)100 << 10, (size_t)256 << 10, (size_t)1 << 20, (size_t)16 << 20 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t use = sizes[i] - sizes[i] / 4;
         h = haft_spawn(uses_stack, &use, .stack_size = sizes[i]);
@@ -963,8 +963,8 @@ TEST_FROM_EVERY_CALLER("join_outcome tells how the job ended apart from what the
 
 /* --- two joiners, stale handles ----------------------------------------------------------------------------------- */
 
-/* Two jobs race in rounds: the server spawns a job, passes a copy of its handle on, waits a moment of changing length, and
- * joins; the other joins as soon as it has the copy. Neither spins, so that the race is the same on a busy machine. */
+/* Two jobs race in rounds: the server spawns a job, passes a copy of its handle on, waits a moment of changing length,
+ * and joins; the other joins as soon as it has the copy. Neither spins: the race is the same on a busy machine. */
 struct race {
     haft_handle copy;
     haft_handle server, returner;
@@ -1366,15 +1366,14 @@ static int parks_three_times(struct tells_self *f)
     return haft_park();
 }
 
-TEST_FROM_EVERY_CALLER("an unpark that came first is not lost, and several count as one")
+TEST_FROM_EVERY_CALLER("an unpark ends one park, whether it came before it or during it")
 {
     for_each_kind(kind) {
         _Atomic int told = 0;
         haft_handle self;
         struct tells_self f = { .self = &self, .told = &told };
         haft_handle h = haft_spawn(parks_three_times, &f, .kind = kind);
-        /* Whether these arrive before or during the park, they make one token, or the job would pass its second park. On
-         * the way the first may have been taken already: only what came before the park counts as one. */
+        /* Before its first park, or during it: the token is there for that one and not for the second. */
         check_int(haft_unpark(h), ==, 0);
         until(atomic_load(&told) == 2);
         check(!haft_is_finished(h));

@@ -78,7 +78,7 @@ struct search *search_new(const char *pattern, bool extended, const char **why)
     struct search *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
-    s->room = 2 * BLOCK;
+    s->room = (size_t)2 * BLOCK;
     s->block = malloc(s->room);
     s->pattern = strdup(pattern);
     if (s->block == NULL || s->pattern == NULL)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * haft for C++17: the checks and options that haft.h makes by macros in C, as templates. Everything that needs neither, such
- * as haft_drop, haft_wait or haft_park, is called as it is.
+ * haft for C++17: the checks and options that haft.h makes by macros in C, as templates. Everything that needs neither,
+ * such as haft_drop, haft_wait or haft_park, is called as it is.
  *
  *     haft_handle h = haft::spawn<sum_to>(&sum, HAFT_OPTIONS.set_name("sum"));
  *     int rc = haft::join(&h, &sum);
  *
- * A frame is trivially copyable, because it moves as bytes. A body is int body(T *), int body(void *), or int body() for no
- * frame.
+ * A frame is trivially copyable, because it moves as bytes. A body is int body(T *), int body(void *), or int body()
+ * for no frame.
  *
- * Exceptions. A body is best given as a template argument: an exception that leaves it, its destructors having run, then becomes
- * a panic of the job at its root, with the exception's type and text for a message. haft::panic throws one that becomes a panic
- * with its own place. A body given as a value, haft::spawn(sum_to, &sum), is called directly: an exception that leaves it ends the
- * process, as one that leaves a std::thread does; one that is noexcept loses nothing. A haft_panic, in turn, does not run
- * destructors. Do not wait inside a catch block, nor in a destructor that an exception runs: the task may go on on another
- * thread, and the C++ runtime keeps what is being caught by thread. */
+ * Exceptions. A body is best given as a template argument: an exception that leaves it, destructors having run, becomes
+ * a panic of the job at its root, with the exception's type and text for a message. haft::panic throws one that becomes
+ * a panic with its own place. A body given as a value, haft::spawn(sum_to, &sum), is called directly: an exception that
+ * leaves it ends the process, as one that leaves a std::thread does; a noexcept body loses nothing. A haft_panic, in
+ * turn, does not run destructors. Do not wait inside a catch block, nor in a destructor that an exception runs: the task
+ * may go on on another thread, and the C++ runtime remembers by thread what is being caught. */
 #ifndef HAFT_HAFT_HPP
 #define HAFT_HAFT_HPP
 
@@ -168,8 +168,8 @@ inline void describe(char *out, std::size_t size, const std::type_info &type, co
     std::free(name);
 }
 
-/* Calls a body behind the wall that turns exceptions into panics. The panic is raised behind the handlers, because it does
- * not return and the exception has to be released first. */
+/* Calls a body behind the wall that turns exceptions into panics. The panic is raised behind the handlers, because it
+ * does not return and the exception has to be released first. */
 template <class Call> int guard(Call call)
 {
     char message[sizeof(haft_panic_info::message)];

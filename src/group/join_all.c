@@ -169,13 +169,13 @@ static int join_all(haft_handle *hs, size_t n, int *rcs, bool aborts, int *first
 
 int haft_join_all(haft_handle *hs, size_t n, int *rcs)
 {
-    int first;
+    int first = 0;
     return join_all(hs, n, rcs, false, &first);
 }
 
 int haft_join_all_or_abort(haft_handle *hs, size_t n, int *rcs)
 {
-    int first;
+    int first = 0;
     int rc = join_all(hs, n, rcs, true, &first);
     return rc != 0 ? rc : first;
 }

@@ -181,7 +181,7 @@ static inline haft_handle spawn(haft_fn *body, const void *frame, size_t size, s
     };
     haft__job *job = NULL;
     int rc = make(&spec, &job);
-    if (rc != 0)
+    if (job == NULL)
         return (haft_handle){ NULL, (uint64_t)(int64_t)rc };
     haft_handle h = { job, haft__generation(haft__load_relaxed(&job->record.state)) };
     if (__builtin_expect(kind == HAFT_TASK, 1)) {

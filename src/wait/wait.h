@@ -78,8 +78,8 @@ static inline void haft__shield_lower(haft__root *root, haft__shield shield)
 }
 
 /* --- Provided by src/sched for tasks --- */
-void haft__task_park(haft__root *root);
-void haft__task_park_unlocking(haft__root *root, haft__lock *lock);
+void haft__task_park(haft__root *me);
+void haft__task_park_unlocking(haft__root *me, haft__lock *lock);
 void haft__task_ready(haft__record *record);
 void haft__task_ready_from_signal(haft__record *record);
 

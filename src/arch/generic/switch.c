@@ -33,12 +33,11 @@ static HAFT__UNINSTRUMENTED void root(unsigned high, unsigned low)
     haft__context *self = (haft__context *)((uintptr_t)high << 32 | low);
     haft__next next = haft__sched_root(self->value);
 
-    if (next.to == NULL)
-        resume(self, next.value);
 #ifdef HAFT__ANNOUNCED
-    haft__sched_announce(next.value);
+    if (next.to != NULL)
+        haft__sched_announce(next.value);
 #endif
-    resume(next.to, next.value);
+    resume(next.to != NULL ? next.to : self, next.value);
 }
 
 HAFT__UNINSTRUMENTED haft__context *haft__arch_prepare_with(void *top, haft__control control)
@@ -62,9 +61,11 @@ HAFT__UNINSTRUMENTED void *haft__arch_switch_call(haft__context **save, haft__co
 
     /* The address sanitizer asks a context for its stack; swapcontext does not tell it. */
     memset(&here.registers.uc_stack, 0, sizeof here.registers.uc_stack);
+    /* cppcheck-suppress autoVariables ; it lives while this stack is suspended in it */
     *save = &here;
     to->value = value;
     swapcontext(&here.registers, &to->registers);
+    /* cppcheck-suppress uninitvar ; written by whoever resumes here */
     return here.value;
 }
 
