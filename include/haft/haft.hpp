@@ -13,8 +13,8 @@
  * a panic of the job at its root, with the exception's type and text for a message. haft::panic throws one that becomes
  * a panic with its own place. A body given as a value, haft::spawn(sum_to, &sum), is called directly: an exception that
  * leaves it ends the process, as one that leaves a std::thread does; a noexcept body loses nothing. A haft_panic, in
- * turn, does not run destructors. Do not wait inside a catch block, nor in a destructor that an exception runs: the task
- * may go on on another thread, and the C++ runtime remembers by thread what is being caught. */
+ * turn, does not run destructors. Do not wait inside a catch block, nor in a destructor that an exception runs: the
+ * task may go on on another thread, and the C++ runtime remembers by thread what is being caught. */
 #ifndef HAFT_HAFT_HPP
 #define HAFT_HAFT_HPP
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every form of every macro, which both compilers take without a word. */
+#include <haft/haft.h>
+
+#include <stdlib.h>
+
+struct sum {
+    uint64_t n, total;
+};
+struct one {
+    int value;
+};
+
+static int sum_to(struct sum *s)
+{
+    return (int)s->n;
+}
+
+static int reads(const struct sum *s)
+{
+    return (int)s->n;
+}
+
+static int raw(void *p)
+{
+    return p == NULL;
+}
+
+static int nothing(void)
+{
+    return 0;
+}
+
+static int takes_one(struct one *o)
+{
+    return o->value;
+}
+
+static int takes_array(int (*numbers)[4])
+{
+    return (*numbers)[0];
+}
+
+static int takes_pointer(char **text)
+{
+    return *text == NULL;
+}
+
+static void drops(void *object)
+{
+    (void)object;
+}
+
+static int closes(int *fd)
+{
+    return *fd;
+}
+
+void spawns(struct sum *p, char *text);
+void spawns(struct sum *p, char *text)
+{
+    struct sum s = { .n = 1 };
+    const struct sum constant = { .n = 2 };
+    int numbers[4] = { 0 };
+    haft_handle hs[] = {
+        haft_spawn(sum_to, &s),
+        haft_spawn(sum_to, p),
+        haft_spawn(&sum_to, &s),
+        haft_spawn(reads, &constant),
+        haft_spawn(reads, &s),
+        haft_spawn(raw, &s),
+        haft_spawn(raw, &constant),
+        haft_spawn(takes_array, &numbers),
+        haft_spawn(takes_pointer, &text),
+        haft_spawn(nothing),
+        haft_spawn(nothing, HAFT_NO_FRAME),
+        haft_spawn(nothing, HAFT_NO_FRAME, .name = "nothing"),
+        haft_spawn(takes_one, &(struct one){ .value = 1 }),
+        haft_spawn(sum_to, (&(struct sum){ .n = 1, .total = 2 })),
+        haft_spawn(sum_to, &s, .kind = HAFT_THREAD, .name = "sum", .stack_size = 4 << 20, .drop = drops, .pinned = true,
+                   .runtime = NULL),
+        haft_spawn_blocking(sum_to, &s),
+        haft_spawn_blocking(sum_to, &s, .name = "sum"),
+        haft_spawn_blocking(nothing),
+    };
+    haft_outcome out;
+    int rc = haft_join(&hs[0], &s);
+    rc |= haft_join(&hs[1]);
+    rc |= haft_join(&hs[2], HAFT_NO_FRAME);
+    rc |= haft_join(&hs[7], &numbers);
+    rc |= haft_try_join(&hs[3], &s);
+    rc |= haft_try_join(&hs[4]);
+    rc |= haft_join_outcome(&hs[5], &s, &out);
+    rc |= haft_join_outcome(&hs[6], HAFT_NO_FRAME, &out);
+    rc |= haft_blocking(sum_to, &s);
+    rc |= haft_blocking(takes_one, &(struct one){ .value = 1 });
+    rc |= haft_blocking(sum_to, &(struct sum){ .n = 1, .total = 2 });
+    rc |= haft_blocking(nothing, HAFT_NO_FRAME);
+    rc |= haft_join_all(hs, sizeof hs / sizeof *hs, NULL);
+    rc |= haft_catch(sum_to, &s, NULL);
+    rc |= haft_catch(nothing, HAFT_NO_FRAME, &out.panic);
+    if (rc != 0)
+        haft_panic("rc %d", rc);
+}
+
+int blocks(struct sum *left, struct sum *right);
+int blocks(struct sum *left, struct sum *right)
+{
+    int rc = 0, fd = 0;
+    void *memory = malloc(16);
+    HAFT_DEFER(free, memory);
+    HAFT_DEFER(closes, &fd);
+    {
+        HAFT_TIMEOUT(50 * HAFT_MS);
+        HAFT_TIMEOUT(5 * HAFT_MS);
+        rc = haft_sleep(HAFT_US);
+    }
+    {
+        HAFT_SHIELD;
+        HAFT_SHIELD;
+        rc |= haft_yield();
+    }
+    {
+        HAFT_SCOPE(s, .result = &rc, .on_error = HAFT_ON_ERROR_WAIT);
+        HAFT_SCOPE(t);
+        rc |= haft_scope_spawn(s, sum_to, left);
+        rc |= haft_scope_spawn(s, sum_to, right, .kind = HAFT_THREAD);
+        rc |= haft_scope_spawn(t, nothing);
+    }
+    {
+        HAFT_SCOPE(unused);
+    }
+    haft_handle h = haft_spawn(nothing);
+    HAFT_DEFER(haft_drop, &h);
+    return rc;
+}
+
+int sets(const int *values, size_t n);
+int sets(const int *values, size_t n)
+{
+    haft_set *set = haft_set_new(.limit = 5), *other = haft_set_new();
+    HAFT_DEFER(haft_set_drop, &set);
+    HAFT_DEFER(haft_set_drop, &other);
+    int rc = 0, code;
+    for (size_t i = 0; i < n; i++)
+        rc |= haft_set_spawn(set, takes_one, &(struct one){ .value = values[i] });
+    rc |= haft_set_spawn(set, nothing);
+    rc |= haft_set_spawn(set, nothing, HAFT_NO_FRAME, .kind = HAFT_BLOCKING);
+    struct one done;
+    haft_outcome out;
+    while (haft_set_next(set, &done, &code) == 0)
+        rc |= code;
+    rc |= haft_set_next(set, HAFT_NO_FRAME, NULL);
+    rc |= haft_set_try_next(set, &done, NULL);
+    return rc | haft_set_next_outcome(set, &done, &out);
+}
+
+int runs(struct sum *s);
+int runs(struct sum *s)
+{
+    haft_runtime *rt = haft_runtime_new(.workers = 2), *other = haft_runtime_new();
+    int rc = haft_run(sum_to, s, .workers = 4, .grace = 5 * HAFT_S);
+    rc |= haft_run(sum_to, s);
+    rc |= haft_run(nothing);
+    rc |= haft_run(nothing, HAFT_NO_FRAME, .workers = 1);
+    return rc | haft_runtime_drop(&rt) | haft_runtime_drop(&other);
+}

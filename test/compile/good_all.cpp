@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Every template, which both compilers take without a word. */
+#include <haft/haft.hpp>
+
+struct sum {
+    std::uint64_t n, total;
+};
+
+static int sum_to(sum *s)
+{
+    return static_cast<int>(s->n);
+}
+
+static int reads(const sum *s) noexcept
+{
+    return static_cast<int>(s->n);
+}
+
+static int raw(void *p)
+{
+    return p == nullptr;
+}
+
+static int nothing()
+{
+    return 0;
+}
+
+static constexpr auto from_lambda = +[](sum *s) { return static_cast<int>(s->total); };
+
+int all(sum *p);
+int all(sum *p)
+{
+    sum s = { 1, 2 };
+    const sum constant = { 3, 4 };
+    haft_handle hs[] = {
+        haft::spawn<sum_to>(&s),
+        haft::spawn<sum_to>(p),
+        haft::spawn<reads>(&s),
+        haft::spawn<reads>(&constant),
+        haft::spawn<raw>(&s),
+        haft::spawn<from_lambda>(&s),
+        haft::spawn<nothing>(),
+        haft::spawn<nothing>(HAFT_NO_FRAME, HAFT_OPTIONS.set_name("nothing")),
+        haft::spawn(sum_to, &s),
+        haft::spawn(reads, p),
+        haft::spawn(raw, &constant),
+        haft::spawn(nothing),
+        haft::spawn(nothing, HAFT_NO_FRAME, haft::options().set_kind(HAFT_THREAD)),
+        haft::spawn_blocking<sum_to>(&s),
+        haft::spawn_blocking<nothing>(),
+    };
+    haft_outcome out;
+    int rc = haft::join(&hs[0], &s) | haft::join(&hs[1]) | haft::join(&hs[2], HAFT_NO_FRAME);
+    rc |= haft::try_join(&hs[3]) | haft::try_join(&hs[4], p) | haft::join_outcome(&hs[5], &s, &out);
+    rc |= haft::blocking<sum_to>(&s) | haft::blocking<nothing>();
+    rc |= haft::run<sum_to>(&s, HAFT_RUN_OPTIONS.set_workers(2)) | haft::run<nothing>();
+    rc |= haft::attempt<sum_to>(&s, &out.panic);
+    haft_set *set = haft::set_new(HAFT_SET_OPTIONS.set_limit(3).set_queue(9));
+    rc |= haft::set_spawn<sum_to>(set, &s) | haft::set_spawn<nothing>(set);
+    rc |= haft::set_next(set, &s, nullptr) | haft::set_try_next(set, HAFT_NO_FRAME, nullptr);
+    rc |= haft::set_next_outcome(set, &s, &out);
+    haft_set_drop(&set);
+    haft::timeout t(HAFT_MS);
+    haft::shield masked;
+    return rc;
+}
