@@ -15,5 +15,5 @@ void haft__group_abort(haft__link *jobs)
 void haft__group_give_way(void)
 {
     if (haft__sched_is_crowded())
-        haft__sched_yield();
+        haft__sched_yield(haft__here_or_null()->worker);
 }

@@ -455,7 +455,7 @@ int haft_yield(void)
     if (rc != 0)
         return rc;
     if (me->stack != NULL)
-        haft__sched_yield();
+        haft__sched_yield(here->worker);
     else
         haft__os->yield();
     return 0;

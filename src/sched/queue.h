@@ -83,6 +83,8 @@ static inline haft__record *haft__ring_steal(haft__worker *thief, haft__worker *
 /* The owner's. */
 static inline haft__record *haft__lifo_take(haft__worker *w)
 {
+    if (haft__load_relaxed(&w->lifo) == NULL)
+        return NULL; /* only the owner fills it */
     haft__store_relaxed(&w->lifo_busy, 1);
     haft__fence_light(); /* partner: the heavy fence in haft__lifo_steal; either `busy` or `want` is seen */
     if (__builtin_expect(haft__load_acquire(&w->lifo_want) != 0, 0)) {

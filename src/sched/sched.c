@@ -358,6 +358,7 @@ static void init_task_root(haft__worker *w, haft__root *root, haft__record *reco
     haft__root_init(root, record);
     root->stack = stack;
     root->low = stack->low;
+    root->canary = stack->guard == HAFT__GUARD_CANARY ? (const uint64_t *)(const void *)stack->low : NULL;
     root->note = &stack->note;
     root->worker = w->number;
 }
@@ -442,9 +443,8 @@ static inline haft__worker *my_worker(void)
     return haft__here_or_null()->worker;
 }
 
-bool haft__sched_yield(void)
+bool haft__sched_yield(haft__worker *w)
 {
-    haft__worker *w = my_worker();
     haft__root *me = w->thread.root, *to = next_root(w);
 #ifndef HAFT_CHECKED
     if (to == &w->thread.own)

@@ -133,8 +133,8 @@ void haft__sched_stop(haft__sched *sched);
 /* Joins the worker threads from number `first` on. */
 void haft__sched_join(haft__sched *sched, unsigned first);
 
-/* Gives way to others; true if there were any. The caller is a task. */
-bool haft__sched_yield(void);
+/* Gives way to others; true if there were any. The caller is a task on that worker. */
+bool haft__sched_yield(haft__worker *w);
 /* True when the calling worker has more than half a ring of tasks: a spawner should let some run. */
 bool haft__sched_is_crowded(void);
 

@@ -69,11 +69,8 @@ bool haft__stack_is_guard(const void *address);
 #define HAFT__CANARY UINT64_C(0xca5a4172ca5a4172)
 static inline bool haft__stack_is_whole(const haft__root *root)
 {
-    if (root->mark != HAFT__ROOT_MARK || (const char *)__builtin_frame_address(0) < root->low)
-        return false;
-    const haft__stack *stack = root->stack;
-    return stack == NULL || stack->guard != HAFT__GUARD_CANARY ||
-           *(const volatile uint64_t *)(const void *)stack->low == HAFT__CANARY;
+    return root->mark == HAFT__ROOT_MARK && (const char *)__builtin_frame_address(0) >= root->low &&
+           (root->canary == NULL || *root->canary == HAFT__CANARY);
 }
 
 /* How large a stack is, guard excluded. */

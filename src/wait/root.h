@@ -27,12 +27,13 @@ struct haft__panic;
 #define HAFT__ROOT_MARK UINT64_C(0x68616674726f6f74)
 
 typedef struct haft__root {
-    uint64_t mark;             /* HAFT__ROOT_MARK */
-    haft__context *context;    /* where a suspended one continues */
-    haft__record *record;      /* who it is; null for a worker that idles */
-    struct haft__stack *stack; /* a task's; null on a thread's own stack */
-    const char *low;           /* a task's: no frame lies below */
-    haft_block *blocks;        /* defers, timeouts, shields and scopes that are open, innermost first */
+    uint64_t mark;                   /* HAFT__ROOT_MARK */
+    haft__context *context;          /* where a suspended one continues */
+    haft__record *record;            /* who it is; null for a worker that idles */
+    struct haft__stack *stack;       /* a task's; null on a thread's own stack */
+    const char *low;                 /* a task's: no frame lies below */
+    const volatile uint64_t *canary; /* of a stack that has one in the place of a guard; else null */
+    haft_block *blocks;              /* defers, timeouts, shields and scopes that are open, innermost first */
     struct haft__catch *catches;
     struct haft__panic *panicking; /* being raised now; null otherwise */
     int64_t deadline;              /* the nearest that counts; INT64_MAX: none */
