@@ -238,6 +238,11 @@ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *out)
     if (here == NULL)
         return haft__here_error();
     struct catch_call call = { .body = body, .loan = loan, .size = size };
+    if (out != NULL) { /* a body may return HAFT_EPANIC of its own: then there is nothing to drop */
+        out->message[0] = 0;
+        out->payload = NULL;
+        out->payload_drop = NULL;
+    }
     haft__panic *panic = haft__catch_call(here->root, catch_body, &call);
     if (panic == NULL)
         return call.code;

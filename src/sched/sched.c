@@ -443,12 +443,19 @@ static inline haft__worker *my_worker(void)
     return haft__here_or_null()->worker;
 }
 
+/* After so many yields to nobody the time slice is given away. */
+#define EMPTY_YIELDS 16
+
 bool haft__sched_yield(haft__worker *w)
 {
     haft__root *me = w->thread.root, *to = next_root(w);
 #ifndef HAFT_CHECKED
-    if (to == &w->thread.own)
+    if (to == &w->thread.own) {
+        /* Alone on this worker, but perhaps not on this processor. */
+        if (++w->empty_yields % EMPTY_YIELDS == 0)
+            haft__os->yield();
         return false;
+    }
 #endif
     w->post = HAFT__POST_YIELD;
     w->post_record = me->record;

@@ -62,6 +62,7 @@ typedef struct haft__worker {
     unsigned number;
     unsigned ticks;
     unsigned lifo_runs;
+    unsigned empty_yields;
     enum haft__post post;
     bool post_heeds;   /* with POST_UNLOCK: an abort ends the wait */
     bool post_timed;   /* with POST_UNLOCK: a timer may have ended it already */
