@@ -5,7 +5,7 @@
 # compiler says must contain the text of their line "expect: …" ("expect-gcc: …", "expect-clang: …" where they differ).
 # good_*.c and good_*.cpp must compile without a warning, and each public header must by itself.
 #
-# run.sh [-v]; the last line is "N passed, N failed, N skipped". COMPILERS (default "gcc clang") names the C compilers.
+# run.sh [-v]; with -v a result line each; the last line is "N passed, N failed, N skipped". COMPILERS (default "gcc clang") names the C compilers.
 
 here=$(dirname "$0")
 include=$here/../../include
@@ -20,12 +20,12 @@ c_warnings="-Wstrict-prototypes -Wmissing-prototypes"
 
 pass() {
     passed=$((passed + 1))
-    if $verbose; then echo "pass     $1"; fi
+    if $verbose; then echo "pass     0.000 s  compile: $1"; fi
 }
 
 fails() {
     failed=$((failed + 1))
-    echo "FAIL     $1: $2"
+    echo "FAIL     0.000 s  compile: $1: $2"
     sed 's/^/    | /' "$said" | head -20
 }
 
