@@ -8,6 +8,10 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tools/results.sh
 
+# The thread sanitizer waits a second at every exit for races of threads that end late; these programs join theirs.
+TSAN_OPTIONS="atexit_sleep_ms=20${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+export TSAN_OPTIONS
+
 build=${1:?usage: tools/examples.sh BUILD [NAME...]}
 shift
 scratch=$(mktemp -d) || exit 1

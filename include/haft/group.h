@@ -143,7 +143,8 @@ HAFT_API_ int haft_set_next_outcome_raw(haft_set *set, void *frame, size_t size,
 
 /* Aborts every job of the set; they are still to be taken out. Never suspends. */
 HAFT_API_ void haft_set_abort_all(haft_set *set);
-/* Lets every job of the set run on without an owner, queued ones included, and leaves the set empty. Never suspends. */
+/* Lets every job of the set run on without an owner, queued ones included, and leaves the set empty. It goes on until
+ * the set is empty, so nobody should be filling it meanwhile. Never suspends. */
 HAFT_API_ void haft_set_detach_all(haft_set *set);
 /* Aborts every job of the set, waits for them, shielded, gives their frames to their .drop, and leaves the set
  * empty. Suspends. */
