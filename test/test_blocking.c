@@ -376,13 +376,17 @@ static int sets_thread_local_state(void)
 TEST("the pool's threads are used again, and end with their runtime")
 {
     check_int(pthread_key_create(&key, tidies), ==, 0);
-    int first = 0, again = 0;
-    for (int i = 0; i < 200; i++) {
+    enum { CALLS = 200 };
+    int seen[CALLS], again = 0;
+    for (int i = 0; i < CALLS; i++) {
         haft_handle h = haft_spawn_blocking(thread_id);
-        int id = haft_join(&h);
-        if (i == 0)
-            first = id;
-        again += i > 0 && id == first;
+        seen[i] = haft_join(&h);
+        for (int k = 0; k < i; k++) {
+            if (seen[k] == seen[i]) {
+                again++;
+                break;
+            }
+        }
     }
     check_int(again, >, 0);
     haft_handle h = haft_spawn_blocking(sets_thread_local_state);

@@ -215,7 +215,8 @@ static int start_thread(haft__pool *pool, haft__job *job)
     self->thread.home = &pool->runtime->sched;
     haft__root_init(&self->thread.own, NULL);
     const haft__os_thread_options options = { .name = "haft-blocking" };
-    int rc = haft__os->thread_create(&self->native, &options, thread_runs, self);
+    haft__os_thread native; /* not into self: the thread may have ended, and freed it, before the creation returns */
+    int rc = haft__os->thread_create(&native, &options, thread_runs, self);
     if (rc != 0)
         haft__os->release(self);
     return rc;
