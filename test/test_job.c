@@ -1045,13 +1045,13 @@ static void race_joiners(haft_kind joiners, haft_kind jobs, unsigned n)
 
 TEST_LONG("two threads join copies of one handle: one wins, the other is told that it is busy or stale")
 {
-    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 500000));
+    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 1000000));
 }
 
 TEST_LONG("two threads beside a runtime of one worker join copies of one handle: the same")
 {
     race_beside_one_worker = true;
-    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 500000));
+    race_joiners(HAFT_THREAD, HAFT_TASK, (unsigned)rounds(10000, 1000000));
 }
 
 TEST_LONG("two tasks join copies of one handle: one wins, the other is told that it is busy or stale")
