@@ -301,6 +301,19 @@ TEST("sets take bodies that throw")
     check_int(alive.load(), ==, 0);
 }
 
+TEST("several bodies run at once, and one that throws has panicked")
+{
+    haft_on_panic(ignore_panic);
+    sum a = { 10, 0 }, b = { 1, 0 };
+    int rcs[3];
+    check_int(haft::all(rcs, haft::arm<sum_to>(&a), haft::arm<throws>(&b), haft::arm<nine>()), ==, 0);
+    check_uint(a.total, ==, 55);
+    check_int(rcs[1], ==, HAFT_EPANIC);
+    check_int(rcs[2], ==, 9);
+    check_int(haft::all_or_abort(nullptr, haft::arm<throws>(&b)), ==, HAFT_EPANIC);
+    check_int(alive.load(), ==, 0);
+}
+
 TEST("the place of a spawn is told in C++ too")
 {
     haft_on_panic(ignore_panic);

@@ -84,6 +84,46 @@ HAFT_API_ int haft_scope_join(haft_scope *s);
 /* Aborts every child that has not ended, now. Never suspends. */
 HAFT_API_ void haft_scope_abort(haft_scope *s);
 
+/* --- Several different bodies at once ------------------------------------------------------------------------------ */
+
+/* One of the bodies of haft_all, made by HAFT_ARM. */
+typedef struct haft_all_arm {
+    haft_fn *body;
+    const void *loan; /* the body's type says whether it writes */
+    size_t size;      /* of the loan; 0: int body(void) */
+    const haft_spawn_options *options;
+} haft_all_arm;
+
+/* haft_all(rcs, HAFT_ARM(f, &a), HAFT_ARM(g, &b, options...), HAFT_ARM(h), ...)
+ *
+ * Runs each body as a job of its own, all at once, and waits until the last has ended. The loans are lent, not copied:
+ * they may point into the caller's stack; .drop is not used. rcs is an array of one int for each arm, or null; rcs[i] is
+ * what haft_join would have returned for the arm, also when it could not be spawned (the others run nevertheless).
+ *
+ * Returns the caller's own status, as haft_join_all does: 0 when all were waited for, whatever they came to;
+ * HAFT_ECANCELED or HAFT_ETIMEDOUT if the caller was aborted, or its deadline passed, meanwhile: the arms were aborted
+ * then and have ended, too; one that had not begun never does, and its rcs[i] is HAFT_EABORTED. Without rcs a panic of
+ * an arm is raised in the caller once all have ended. Suspends. From any thread and any job. */
+HAFT_API_ int haft_all_raw(int *rcs, const haft_all_arm *arms, size_t n);
+
+/* haft_all in which the first arm that does not return 0 makes the others be aborted. Returns 0, the first failure in
+ * the order of the ends, or the caller's own status. All have ended when it returns. A panic counts as looked at. */
+HAFT_API_ int haft_all_or_abort_raw(int *rcs, const haft_all_arm *arms, size_t n);
+#ifndef __cplusplus
+#define HAFT_ARM(...) HAFT_CAT_(HAFT_ARM_, HAFT_COUNT_(__VA_ARGS__))(__VA_ARGS__)
+#define HAFT_ARM_1(body) HAFT_ARM_AT_(body, HAFT_NO_FRAME, )
+#define HAFT_ARM_M(body, ...) HAFT_ARM_AT_(body, __VA_ARGS__, )
+#define HAFT_ARM_AT_(body, loan, ...)                                                                                  \
+    ((haft_all_arm){ HAFT_BODY_(body), (loan), HAFT_BODY_FRAME_SIZE_(body, loan), HAFT_SPAWN_OPTIONS_(__VA_ARGS__) })
+#define haft_all(rcs, ...) HAFT_ALL_(haft_all_raw, rcs, __VA_ARGS__)
+#define haft_all_or_abort(rcs, ...) HAFT_ALL_(haft_all_or_abort_raw, rcs, __VA_ARGS__)
+#define HAFT_ALL_(raw, rcs, ...)                                                                                       \
+    __extension__({                                                                                                    \
+        const haft_all_arm haft_arms_[] = { __VA_ARGS__ };                                                             \
+        raw((rcs), haft_arms_, sizeof haft_arms_ / sizeof *haft_arms_);                                                \
+    })
+#endif
+
 /* --- Sets --------------------------------------------------------------------------------------------------------- */
 
 typedef struct haft_set haft_set;

@@ -399,6 +399,29 @@ template <class Frame> int set_next_outcome(haft_set *set, Frame &&frame, haft_o
     return haft_set_next_outcome_raw(set, frame, detail::frame_size<Frame>(), out);
 }
 
+/* --- several at once ---------------------------------------------------------------------------------------------- */
+
+/* haft::all(rcs, haft::arm<f>(&a), haft::arm<g>(&b, options), haft::arm<h>()): as haft_all. */
+template <auto Body, class Loan> haft_all_arm arm(Loan &&loan, const haft_spawn_options &o = options())
+{
+    return { detail::guarded<Body>, detail::lent(loan), detail::body_frame_size<decltype(Body), Loan>(), &o };
+}
+template <auto Body> haft_all_arm arm(const haft_spawn_options &o = options())
+{
+    return { detail::guarded<Body>, nullptr, 0, &o };
+}
+
+template <class... Arms> int all(int *rcs, const Arms &...arms)
+{
+    const haft_all_arm array[] = { arms... };
+    return haft_all_raw(rcs, array, sizeof...(arms));
+}
+template <class... Arms> int all_or_abort(int *rcs, const Arms &...arms)
+{
+    const haft_all_arm array[] = { arms... };
+    return haft_all_or_abort_raw(rcs, array, sizeof...(arms));
+}
+
 /* --- to the end of the block -------------------------------------------------------------------------------------- */
 
 /* haft::timeout t(50 * HAFT_MS): HAFT_TIMEOUT as an object of the block. */

@@ -40,7 +40,7 @@ static void note_failure(haft_scope *s, int code)
         abort_children(s);
 }
 
-static void child_ended(void *group, haft__job *job)
+void haft__scope_child_ended(void *group, haft__job *job)
 {
     haft_scope *s = group;
     haft__panic *panic = NULL;
@@ -171,6 +171,16 @@ int haft_scope_join(haft_scope *s)
     return rc != 0 ? haft__tell(me, rc) : first;
 }
 
+int haft__scope_wait_or_abort(haft_scope *s, haft__root *me)
+{
+    haft__lock_acquire(lock_of(s));
+    int rc = wait_for_children(s, me);
+    if (rc != 0)
+        abort_children(s);
+    haft__lock_release(lock_of(s));
+    return rc;
+}
+
 static void end_scope(haft_block *block)
 {
     haft_scope *s = HAFT__CONTAINER(block, haft_scope, block_);
@@ -207,7 +217,7 @@ void haft_scope_end_(haft_scope *s)
 haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options)
 {
     haft__root *root = haft__here_always()->root;
-    haft_scope s = { .done_ = (void (*)(void))child_ended,
+    haft_scope s = { .done_ = (void (*)(void))haft__scope_child_ended,
                      .block_ = { .next_ = root->blocks, .end_ = end_scope },
                      .result_ = options->result,
                      .place_ = options->place_,

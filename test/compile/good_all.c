@@ -136,6 +136,16 @@ int blocks(struct sum *left, struct sum *right)
     return rc;
 }
 
+int arms(struct sum *s);
+int arms(struct sum *s)
+{
+    const struct sum fixed = { .n = 1 };
+    int rcs[3];
+    int rc = haft_all(rcs, HAFT_ARM(sum_to, s), HAFT_ARM(nothing), HAFT_ARM(nothing, HAFT_NO_FRAME, .name = "third"));
+    rc |= haft_all(NULL, HAFT_ARM(sum_to, &(struct sum){ .n = 3 }), HAFT_ARM(reads, &fixed, .pinned = true));
+    return rc | haft_all_or_abort(rcs, HAFT_ARM(nothing));
+}
+
 int sets(const int *values, size_t n);
 int sets(const int *values, size_t n)
 {

@@ -62,6 +62,9 @@ int all(sum *p)
     rc |= haft::set_next(set, &s, nullptr) | haft::set_try_next(set, HAFT_NO_FRAME, nullptr);
     rc |= haft::set_next_outcome(set, &s, &out);
     haft_set_drop(&set);
+    int rcs[2];
+    rc |=
+        haft::all(rcs, haft::arm<sum_to>(&s), haft::arm<nothing>()) | haft::all_or_abort(nullptr, haft::arm<nothing>());
     haft::timeout t(HAFT_MS);
     haft::shield masked;
     return rc;
