@@ -301,6 +301,12 @@ TEST("sets take bodies that throw")
     check_int(alive.load(), ==, 0);
 }
 
+static int both_throw()
+{
+    sum a = { 1, 0 }, b = { 2, 0 };
+    return haft::both<throws, throws>(&a, &b);
+}
+
 TEST("several bodies run at once, and one that throws has panicked")
 {
     haft_on_panic(ignore_panic);
@@ -311,6 +317,20 @@ TEST("several bodies run at once, and one that throws has panicked")
     check_int(rcs[1], ==, HAFT_EPANIC);
     check_int(rcs[2], ==, 9);
     check_int(haft::all_or_abort(nullptr, haft::arm<throws>(&b)), ==, HAFT_EPANIC);
+    check_int(alive.load(), ==, 0);
+}
+
+TEST("a side that throws has panicked, and items are all done")
+{
+    haft_on_panic(ignore_panic);
+    sum sums[40];
+    for (std::uint64_t i = 0; i < 40; i++)
+        sums[i] = { i, 0 };
+    check_int((haft::both<nine, sum_to>(HAFT_NO_FRAME, &sums[10])), ==, 9);
+    check_uint(sums[10].total, ==, 55);
+    check_int(haft::for_each<sum_to>(sums, 40), ==, 0);
+    check_uint(sums[39].total, ==, 780);
+    check_int(haft::attempt<both_throw>(HAFT_NO_FRAME, nullptr), ==, HAFT_EPANIC);
     check_int(alive.load(), ==, 0);
 }
 

@@ -124,6 +124,52 @@ HAFT_API_ int haft_all_or_abort_raw(int *rcs, const haft_all_arm *arms, size_t n
     })
 #endif
 
+/* --- Many and tiny ------------------------------------------------------------------------------------------------ */
+
+/* haft_both(fa, &a, fb, &b)
+ *
+ * Runs fa(&a) in place and offers fb(&b) to the runtime's other workers; when fa is done and nobody took it, fb(&b) is
+ * run in place, too. Costs no job, no stack and no allocation unless it is taken: for divide and conquer, down to sides of
+ * a hundred instructions. Both loans are lent. HAFT_NO_FRAME for int body(void).
+ *
+ * Both sides are run whatever the other returns. Returns the first side's code if it is not 0, else the second's.
+ * HAFT_ECANCELED: the caller was aborted before, neither has begun; or HAFT_ECANCELED, HAFT_ETIMEDOUT: it was
+ * aborted or late when it had to wait for a side that was taken, which was aborted then and has ended. A panic of
+ * either side is raised in the caller once both have ended; a second side that has not begun when the first one panics
+ * never does, and one that was taken is aborted.
+ *
+ * In place means: in the calling job, with its abort, its deadlines and haft_self(). A side that was taken is a task
+ * of its own, which inherits no deadline. Both may suspend; while the first one is suspended the second is run as a
+ * task by the same worker, if it has nothing else to do. Called by a plain thread, a thread job or a blocking call, all
+ * of this happens in a task of the caller's runtime, for which the caller waits. Suspends. Semantics: rayon's join. */
+HAFT_API_ int haft_both_raw(haft_fn *first, const void *first_loan, size_t first_size, haft_fn *second,
+                            const void *second_loan, size_t second_size, const char *place);
+
+/* haft_for_each(body, items, n)
+ *
+ * Calls body(&items[i]) for each of n items, at once on as many workers as have nothing else to do: halves are offered as by
+ * haft_both, down to single items. The body is int body(T *) for items of type T.
+ *
+ * Every item is done, whatever others return. Returns 0 or the code of the first item, by its place, that did not
+ * return 0; or the caller's own status as haft_both, and then items that had not begun never do. A panic is raised in
+ * the caller once everything that has begun has ended. Nothing happens for n = 0. Suspends; from any thread and any
+ * job. */
+HAFT_API_ int haft_for_each_raw(haft_fn *body, const void *items, size_t size, size_t n, const char *place);
+#ifndef __cplusplus
+#define haft_both(first, a, second, b)                                                                                 \
+    haft_both_raw(HAFT_BODY_(first), (a), HAFT_BODY_FRAME_SIZE_(first, a), HAFT_BODY_(second), (b),                    \
+                  HAFT_BODY_FRAME_SIZE_(second, b), HAFT_HERE_)
+#define haft_for_each(body, items, n)                                                                                  \
+    haft_for_each_raw(HAFT_BODY_(body), (items), HAFT_ITEM_SIZE_(body, items), (n), HAFT_HERE_)
+#define HAFT_ITEM_SIZE_(body, items)                                                                                   \
+    __extension__({                                                                                                    \
+        _Static_assert(!HAFT_SAME_(&*(items), void *) && !HAFT_SAME_(&*(items), const void *),                         \
+                       "haft: a void * has no items: pass an array, or a pointer to its first item");                  \
+        _Static_assert(HAFT_TAKES_(body, &*(items)), "haft: the body must be int body(T *) for items of type T");      \
+        sizeof *(items);                                                                                               \
+    })
+#endif
+
 /* --- Sets --------------------------------------------------------------------------------------------------------- */
 
 typedef struct haft_set haft_set;

@@ -422,6 +422,21 @@ template <class... Arms> int all_or_abort(int *rcs, const Arms &...arms)
     return haft_all_or_abort_raw(rcs, array, sizeof...(arms));
 }
 
+/* haft::both<f, g>(&a, &b) and haft::for_each<f>(items, n): as haft_both and haft_for_each. */
+template <auto First, auto Second, class A, class B> int both(A &&a, B &&b, const char *file = __builtin_FILE())
+{
+    return haft_both_raw(detail::guarded<First>, detail::lent(a), detail::body_frame_size<decltype(First), A>(),
+                         detail::guarded<Second>, detail::lent(b), detail::body_frame_size<decltype(Second), B>(),
+                         file);
+}
+template <auto Body, class Item> int for_each(Item *items, std::size_t n, const char *file = __builtin_FILE())
+{
+    using taken = std::remove_cv_t<typename detail::parameter_of<decltype(Body)>::type>;
+    static_assert(std::is_same_v<taken, std::remove_cv_t<Item>>,
+                  "haft: the body must be int body(T *) for items of type T");
+    return haft_for_each_raw(detail::guarded<Body>, detail::lent(items), sizeof(Item), n, file);
+}
+
 /* --- to the end of the block -------------------------------------------------------------------------------------- */
 
 /* haft::timeout t(50 * HAFT_MS): HAFT_TIMEOUT as an object of the block. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "haft/codes.h"
+#include "sched/offer.h"
 #include "sched/queue.h"
 
 /* --- Waking workers ----------------------------------------------------------------------------------------------- */
@@ -33,7 +34,7 @@ static bool shared_work_is_visible(haft__sched *s)
     if (!injection_is_empty(s))
         return true;
     for (unsigned i = 0; i < s->count; i++)
-        if (haft__ring_length(&s->workers[i]) != 0)
+        if (haft__ring_length(&s->workers[i]) != 0 || haft__load_relaxed(&s->workers[i].oldest_offer) != NULL)
             return true;
     return false;
 }
@@ -266,6 +267,11 @@ static inline haft__record *pick(haft__worker *w)
         fire_timers(w);
         if ((record = injection_take(w, 1)) != NULL)
             return record;
+        /* An offer becomes a job in the idle loop alone: here a lock may be held. */
+        if (__builtin_expect(haft__load_relaxed(&w->oldest_offer) != NULL, 0) && w->thread.root != &w->thread.own) {
+            w->owes_offer = true;
+            return NULL;
+        }
     }
     if ((w->ticks & 1) != 0 && (record = inbox_take(w)) != NULL)
         return record;
@@ -449,14 +455,17 @@ static inline haft__worker *my_worker(void)
 bool haft__sched_yield(haft__worker *w)
 {
     haft__root *me = w->thread.root, *to = next_root(w);
-#ifndef HAFT_CHECKED
     if (to == &w->thread.own) {
-        /* Alone on this worker, but perhaps not on this processor. */
-        if (++w->empty_yields % EMPTY_YIELDS == 0)
-            haft__os->yield();
-        return false;
-    }
+        w->owes_offer = haft__load_relaxed(&w->oldest_offer) != NULL;
+#ifndef HAFT_CHECKED
+        if (!w->owes_offer) {
+            /* Alone on this worker, but perhaps not on this processor. */
+            if (++w->empty_yields % EMPTY_YIELDS == 0)
+                haft__os->yield();
+            return false;
+        }
 #endif
+    }
     w->post = HAFT__POST_YIELD;
     w->post_record = me->record;
     switch_to(w, me, to);
@@ -554,6 +563,12 @@ static bool work_is_visible(haft__worker *w)
     return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&s->stopping) != 0 || shared_work_is_visible(s);
 }
 
+/* Makes an offer a record to run; null if there is none, or no memory for it, which its owner was told. */
+static haft__record *adopt(haft__offer *offer)
+{
+    return offer != NULL ? offer->adopt(offer) : NULL;
+}
+
 /* Looks once behind every other worker. */
 static haft__record *steal(haft__worker *w, int64_t now)
 {
@@ -561,7 +576,7 @@ static haft__record *steal(haft__worker *w, int64_t now)
     for (unsigned k = 1; k < s->count; k++) {
         haft__worker *victim = &s->workers[(w->number + k) % s->count];
         haft__record *record = haft__ring_steal(w, victim);
-        if (record != NULL)
+        if (record != NULL || (record = adopt(haft__offer_steal(victim))) != NULL)
             return record;
         /* What the thieves saw of this slot is kept with the victim; thieves that race only misjudge the time. */
         haft__record *lifo = haft__load_relaxed(&victim->lifo);
@@ -668,7 +683,15 @@ static void idle(haft__worker *w)
 {
     haft__sched *s = w->sched;
     while (haft__load_acquire(&s->stopping) == 0) {
-        haft__record *record = pick(w);
+        haft__record *record = NULL;
+        if (__builtin_expect(w->owes_offer, 0)) {
+            w->owes_offer = false;
+            record = adopt(haft__offer_take_own(w));
+        }
+        if (record == NULL)
+            record = pick(w);
+        if (record == NULL)
+            record = adopt(haft__offer_take_own(w));
         if (record == NULL)
             record = search(w);
         if (record == NULL) {

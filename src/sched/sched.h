@@ -20,6 +20,8 @@
  *    signal
  *    handler may wake a task; workers move it into a list under a lock, oldest first.
  *
+ * An offer is not a record yet, but something that a thief makes one of: see offer.h.
+ *
  * Fairness: after 16 tasks from the LIFO slot the ring goes first; every 61st pick looks at timers and the injection
  * queue first; every second at the inbox.
  *
@@ -55,6 +57,8 @@ enum haft__post {
     HAFT__POST_STACK,  /* it has ended: give its stack back */
 };
 
+typedef struct haft__offer haft__offer; /* sched/offer.h */
+
 typedef struct haft__worker {
     /* The owner's alone. */
     haft__thread thread; /* first: the calling thread's record while it works */
@@ -68,6 +72,7 @@ typedef struct haft__worker {
     bool post_timed;   /* with POST_UNLOCK: a timer may have ended it already */
     bool is_ours;      /* the scheduler made the thread, so no signal handler runs on it */
     bool is_searching; /* and counted */
+    bool owes_offer;   /* the idle loop is entered to take an offer of the own list */
     haft__record *post_record;
     haft__lock *post_lock;
     haft__stack *post_stack;
@@ -90,6 +95,12 @@ typedef struct haft__worker {
     haft__atomic(uint32_t) lifo_want;
     haft__atomic(haft__record *) lifo_seen; /* what was in the slot when a thief last looked, and since when */
     haft__atomic(int64_t) lifo_since;
+
+    /* The list of offers; see sched/offer.h. */
+    _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__offer *) oldest_offer;
+    haft__offer *newest_offer;
+    haft__atomic(uint32_t) offers_busy;
+    haft__lock offers_lock;
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleep_word;
     haft__atomic(haft__record *) inbox;

@@ -146,6 +146,18 @@ int arms(struct sum *s)
     return rc | haft_all_or_abort(rcs, HAFT_ARM(nothing));
 }
 
+int splits(struct sum *s, char *text);
+int splits(struct sum *s, char *text)
+{
+    const struct sum fixed[2] = { { .n = 1 }, { .n = 2 } };
+    struct sum sums[2] = { { .n = 1 }, { .n = 2 } };
+    int numbers[2][4] = { { 1 } };
+    int rc = haft_both(sum_to, s, nothing, HAFT_NO_FRAME);
+    rc |= haft_both(reads, &fixed[0], sum_to, &(struct sum){ .n = 3 });
+    rc |= haft_for_each(sum_to, sums, 2) | haft_for_each(reads, fixed, 2) | haft_for_each(sum_to, s, 1);
+    return rc | haft_for_each(takes_array, numbers, 2) | haft_for_each(raw, text, 4) | haft_for_each(raw, sums, 2);
+}
+
 int sets(const int *values, size_t n);
 int sets(const int *values, size_t n)
 {

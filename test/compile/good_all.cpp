@@ -65,6 +65,7 @@ int all(sum *p)
     int rcs[2];
     rc |=
         haft::all(rcs, haft::arm<sum_to>(&s), haft::arm<nothing>()) | haft::all_or_abort(nullptr, haft::arm<nothing>());
+    rc |= haft::both<sum_to, nothing>(&s, HAFT_NO_FRAME) | haft::for_each<sum_to>(&s, 1);
     haft::timeout t(HAFT_MS);
     haft::shield masked;
     return rc;
