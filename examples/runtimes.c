@@ -39,8 +39,8 @@ static int main_job(struct job *j)
 
 int main(void)
 {
-    /* The calling thread is the first worker. At the end, jobs get .grace to end by themselves, then they are
-     * aborted. */
+    /* This thread waits meanwhile; it would be the worker if there were only one. At the end, jobs get .grace to end by
+     * themselves, then they are aborted. */
     struct job j = { .in = 12 };
     int rc = haft_run(main_job, &j, .workers = 2, .grace = 1 * HAFT_MS);
     printf("haft_run: %d, %d\n", rc, j.out);

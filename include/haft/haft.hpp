@@ -99,6 +99,11 @@ struct run_options : haft_runtime_options {
         grace = value;
         return *this;
     }
+    run_options &set_on_stuck(haft_stuck_hook *value) noexcept
+    {
+        on_stuck = value;
+        return *this;
+    }
 };
 
 struct set_options : haft_set_options {

@@ -35,6 +35,12 @@
 #define HAFT__ARENA_SIZE (64u << 20) /* bytes of address space reserved at once for small stacks */
 #define HAFT__STACK_MAGAZINE 32      /* stacks exchanged at once between a worker's cache and the depot */
 
+/* The end of a runtime: after the abort, jobs are stuck when none has ended for so long, or for the grace if that is
+ * longer. A second is far more than a
+ * processor takes to come round to everybody, and what somebody who pressed Ctrl-C still bears. */
+#define HAFT__STUCK_NS INT64_C(1000000000)
+#define HAFT__STUCK_TURN_NS INT64_C(20000000) /* it is counted in turns of this length */
+
 /* The pool for blocking calls. */
 #define HAFT__POOL_THREADS 512
 #define HAFT__POOL_IDLE_NS INT64_C(10000000000)

@@ -52,7 +52,7 @@ typedef struct haft__job {
         unsigned char bytes[HAFT__INLINE_FRAME];
         void *address;
     } frame;
-    char *name; /* or null; ours */
+    haft__atomic(char *) name; /* or null; ours */
     haft_drop_fn *drop;
     const char *place; /* "file.c:12" */
     haft__link link;   /* in its group */
@@ -64,15 +64,16 @@ _Static_assert(offsetof(haft__job, frame) == HAFT__CACHE_LINE, "frames may be al
 
 struct haft_runtime {
     haft__sched sched;         /* first: a record's home is its runtime */
-    struct haft_runtime *next; /* in the list of spare control blocks, which are never freed */
+    struct haft_runtime *next; /* in the list of spare control blocks, which are never freed, or of those left behind */
     haft_runtime_options options;
     unsigned first_thread; /* 1 if worker 0 is the thread that called haft_run */
 
     /* Jobs made and ended outside of workers; those of workers are in the workers. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint64_t) spawned;
     haft__atomic(uint64_t) finished;
-    haft__atomic(uint32_t) aborting; /* every job that lives or is being made is aborted */
-    haft__atomic(uint32_t) closing;  /* no more spawns; every end wakes the closer */
+    haft__atomic(uint32_t) aborting;       /* every job that lives or is being made is aborted */
+    haft__atomic(uint32_t) closing;        /* no more spawns; every end wakes the closer */
+    haft__atomic(uint32_t) is_left_behind; /* ended, but for jobs that are stuck */
     haft__atomic(haft__record *) closer;
 
     struct haft__pool *pool; /* made at the first blocking call */
@@ -187,8 +188,9 @@ void haft__thread_job_reap(haft__job *job);
 int haft__pool_submit(haft__job *job);
 /* Takes a call that has not begun out of the queue; it is the caller's to unmake. */
 bool haft__pool_withdraw(haft__job *job);
-/* Tells the pool's idle threads to end and joins them. No blocking job is left. */
-void haft__pool_stop(haft_runtime *runtime);
+/* Tells the pool's idle threads to end and joins them. No blocking job is left, or, with leaves, only those that are
+ * stuck: their threads end by themselves if they ever come back. */
+void haft__pool_stop(haft_runtime *runtime, bool leaves);
 
 /* --- Panics (job/panic.c) --- */
 
@@ -212,6 +214,19 @@ void haft__panic_free(haft__panic *panic);
 void haft__job_describe(const haft__job *job, char *text, size_t size);
 /* Installs the report of stack overflows, once. */
 void haft__overflow_setup(void);
+
+/* --- Looking at others' jobs (job/peek.c) --- */
+
+/* What a report says about a job. */
+typedef struct haft__sight {
+    char name[64]; /* its own, or "task 17" */
+    const char *place;
+} haft__sight;
+/* Describes the job of a record, if it has one that lives: made, and not ended. Safe while the job ends and the record is
+ * used again. */
+bool haft__job_peek(haft__record *record, haft__sight *out);
+/* Frees a job's name, which is not null, while others may be looking at it. */
+void haft__job_forget_name(haft__job *job);
 
 /* Arranges for the list of what is alive at exit; the checked build only. */
 void haft__job_leaks_setup(void);

@@ -393,9 +393,8 @@ const char *haft_name(haft_handle h)
     if (h.slot_ == NULL)
         return "";
     haft__job *job = job_of_slot(h.slot_);
-    if (!is_generation(haft__load_acquire(&job->record.state), h.id_) || job->name == NULL)
-        return "";
-    return job->name;
+    const char *name = haft__load_acquire(&job->name);
+    return name != NULL && is_generation(haft__load_acquire(&job->record.state), h.id_) ? name : "";
 }
 
 haft_handle haft_self(void)

@@ -10,16 +10,14 @@
 
 #ifdef HAFT_CHECKED
 
-HAFT__UNINSTRUMENTED static void print_job(haft__record *record, void *argument)
+static void print_job(haft__record *record, void *argument)
 {
     (void)argument;
-    if (haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN || (haft__load_acquire(&record->state) & HAFT__DONE) != 0)
+    haft__sight sight;
+    char line[256];
+    if (!haft__job_peek(record, &sight))
         return;
-    haft__job *job = haft__job_of(record);
-    char name[64], line[256];
-    haft__job_describe(job, name, sizeof name);
-    int n = snprintf(line, sizeof line, "haft: still alive at exit: %s, spawned at %s\n", name,
-                     job->place != NULL ? job->place : "?");
+    int n = snprintf(line, sizeof line, "haft: still alive at exit: %s, spawned at %s\n", sight.name, sight.place);
     if (n > 0)
         haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }

@@ -11,8 +11,8 @@
 
 void haft__job_recycle(haft__job *job)
 {
-    if (job->name != NULL)
-        haft__os->release(job->name);
+    if (haft__load_relaxed(&job->name) != NULL)
+        haft__job_forget_name(job);
     if ((job->record.flags & HAFT__HEAP_FRAME) != 0)
         haft__os->release(job->frame.address);
     haft__thread *here = haft__here_or_null();
@@ -59,14 +59,14 @@ static inline int place_frame(haft__job *job, const haft__job_spec *spec)
 
 static int place_name(haft__job *job, const char *name)
 {
-    job->name = NULL;
     if (name == NULL)
         return 0;
     size_t size = strlen(name) + 1;
-    job->name = haft__os->allocate(size, sizeof(void *));
-    if (job->name == NULL)
+    char *copy = haft__os->allocate(size, sizeof(void *));
+    if (copy == NULL)
         return HAFT_ENOMEM;
-    memcpy(job->name, name, size);
+    memcpy(copy, name, size);
+    haft__store_release(&job->name, copy); /* partner: haft__job_peek */
     return 0;
 }
 
@@ -136,7 +136,7 @@ static inline __attribute__((always_inline)) int make(const haft__job_spec *spec
     job->group = spec->group;
     job->drop = options->drop;
     job->place = options->place_;
-    job->name = NULL;
+    haft__store_relaxed(&job->name, NULL);
     if (spec->owner != 0) /* nobody else has the record yet */
         haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | spec->owner);
     rc = place_frame(job, spec);

@@ -34,9 +34,9 @@ static void add_number(struct text *text, uint64_t number)
 
 static void add_job(struct text *text, haft__job *job)
 {
-    if (job->name != NULL) {
+    if (haft__load_relaxed(&job->name) != NULL) {
         add(text, "\"");
-        add(text, job->name);
+        add(text, haft__load_relaxed(&job->name));
         add(text, "\"");
     } else {
         uint64_t generation = haft__generation(haft__load_relaxed(&job->record.state));

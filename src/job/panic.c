@@ -31,10 +31,11 @@ static const char *kind_name(const haft__job *job)
 
 void haft__job_describe(const haft__job *job, char *text, size_t size)
 {
+    const char *name = job != NULL ? haft__load_acquire(&job->name) : NULL;
     if (job == NULL) {
         snprintf(text, size, "a plain thread");
-    } else if (job->name != NULL) {
-        snprintf(text, size, "%s", job->name);
+    } else if (name != NULL) {
+        snprintf(text, size, "%s", name);
     } else {
         uint64_t id =
             (uint64_t)haft__generation(haft__load_relaxed(&job->record.state)) << 24 | haft__record_index(&job->record);

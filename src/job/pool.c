@@ -13,7 +13,8 @@
  * creation that fails and was the last to be counted ends what is queued.
  *
  * A thread that ends while the pool lives on detaches itself and touches the pool no more; one that ends because the
- * pool stops is joined. The pool stays with its runtime's control block for ever. */
+ * pool stops is joined, unless it was left behind, stuck in a call: then it detaches itself, too. The pool stays with
+ * its runtime's control block for ever. */
 #include "job/job.h"
 
 #include <limits.h>
@@ -31,6 +32,7 @@ typedef struct pool_thread {
     haft__os_thread native;
     haft__atomic(uint32_t) word;
     bool is_counted;
+    bool is_running; /* has a call, and is counted as such */
 } pool_thread;
 
 struct haft__pool {
@@ -40,7 +42,9 @@ struct haft__pool {
     haft__link idle;            /* the most recently used first */
     haft__link ended;
     unsigned threads; /* counted */
+    unsigned running; /* those of them that have a call, from when they are given it until they ask for the next */
     bool stopping;
+    bool is_left_behind;            /* with stopping: nobody joins those that still run */
     haft__atomic(uint32_t) endings; /* counts; the stopper waits on it */
 };
 
@@ -76,12 +80,23 @@ static void run(pool_thread *self)
     self->thread.own.record = NULL;
 }
 
+/* The lock is held. */
+static void give_call(haft__pool *pool, pool_thread *thread, haft__job *job)
+{
+    thread->job = job;
+    if (job != NULL && !thread->is_running)
+        pool->running++;
+    if (job == NULL && thread->is_running)
+        pool->running--;
+    thread->is_running = job != NULL;
+}
+
 /* Gets the next call into self->job, waiting for it. False: the thread ends. */
 static bool get_call(pool_thread *self)
 {
     haft__pool *pool = self->pool;
     haft__lock_acquire(&pool->lock);
-    self->job = pop_queued(pool);
+    give_call(pool, self, pop_queued(pool));
     if (self->job != NULL || pool->stopping) {
         haft__lock_release(&pool->lock);
         return self->job != NULL;
@@ -102,7 +117,7 @@ static bool get_call(pool_thread *self)
         bool is_idle = haft__load_relaxed(&self->word) == IDLE;
         if (is_idle) {
             haft__list_remove(&self->link);
-            self->job = pop_queued(pool);
+            give_call(pool, self, pop_queued(pool));
             if (self->job == NULL) {
                 pool->threads--;
                 self->is_counted = false;
@@ -134,14 +149,15 @@ static void thread_ends(void *argument)
         return;
     }
     haft__lock_acquire(&pool->lock);
-    bool is_joined = pool->stopping;
+    give_call(pool, self, NULL);
+    bool is_joined = pool->stopping && !pool->is_left_behind;
     haft__job *queued = NULL;
     if (is_joined) {
         self->native = haft__os->thread_self();
         haft__list_append(&pool->ended, &self->link);
         haft__fetch_add_acq_rel(&pool->endings, 1);
     } else {
-        pool->threads--; /* by pthread_exit; what is queued goes to another thread */
+        pool->threads--; /* by pthread_exit, or left behind; what is queued goes to another thread */
         queued = pop_queued(pool);
     }
     haft__lock_release(&pool->lock);
@@ -211,7 +227,7 @@ static int start_thread(haft__pool *pool, haft__job *job)
     memset(self, 0, sizeof *self);
     self->pool = pool;
     self->job = job;
-    self->is_counted = true;
+    self->is_counted = self->is_running = true; /* by haft__pool_submit */
     self->thread.home = &pool->runtime->sched;
     haft__root_init(&self->thread.own, NULL);
     const haft__os_thread_options options = { .name = "haft-blocking" };
@@ -229,7 +245,7 @@ static pool_thread *hand_over(haft__pool *pool, haft__job *job)
     if (link == NULL)
         return NULL;
     pool_thread *thread = HAFT__CONTAINER(link, pool_thread, link);
-    thread->job = job;
+    give_call(pool, thread, job);
     haft__store_release(&thread->word, CALLED);
     return thread;
 }
@@ -241,6 +257,7 @@ static int creation_failed(haft__pool *pool, haft__job *job, int rc)
     haft__record *queued = NULL;
     haft__lock_acquire(&pool->lock);
     pool->threads--;
+    pool->running--;
     pool_thread *thread = hand_over(pool, job);
     bool stays = thread != NULL || pool->threads > 0;
     if (thread == NULL && stays)
@@ -268,10 +285,12 @@ int haft__pool_submit(haft__job *job)
     haft__lock_acquire(&pool->lock);
     pool_thread *thread = hand_over(pool, job);
     bool grows = thread == NULL && pool->threads < HAFT__POOL_THREADS;
-    if (grows)
+    if (grows) {
         pool->threads++;
-    else if (thread == NULL)
+        pool->running++;
+    } else if (thread == NULL) {
         enqueue(pool, job);
+    }
     haft__lock_release(&pool->lock);
     if (thread != NULL)
         haft__os->futex_wake(&thread->word, 1);
@@ -304,7 +323,7 @@ bool haft__pool_withdraw(haft__job *job)
     return at != NULL;
 }
 
-void haft__pool_stop(haft_runtime *runtime)
+void haft__pool_stop(haft_runtime *runtime, bool leaves)
 {
     haft__pool *pool = pool_of(runtime);
     if (pool == NULL)
@@ -317,7 +336,7 @@ void haft__pool_stop(haft_runtime *runtime)
         haft__store_release(&thread->word, TOLD_TO_END);
         haft__os->futex_wake(&thread->word, 1);
     }
-    while (pool->threads > 0) {
+    while (pool->threads > (leaves ? pool->running : 0)) {
         uint32_t seen = haft__load_acquire(&pool->endings);
         link = haft__list_take(&pool->ended);
         if (link != NULL)
@@ -332,6 +351,6 @@ void haft__pool_stop(haft_runtime *runtime)
         }
         haft__lock_acquire(&pool->lock);
     }
-    pool->stopping = false;
+    pool->stopping = pool->is_left_behind = pool->threads > 0;
     haft__lock_release(&pool->lock);
 }

@@ -3,8 +3,12 @@
  * Runtimes: a scheduler, a pool, and the count of the jobs that both and the threads run.
  *
  * The end of a runtime: `closing` is set, which makes every later spawn fail; after the grace every job is marked
- * and woken; the closer waits until the count is zero, and only then are workers and pool told to stop. Counting
- * costs no exchange on a worker: each counts what it made and ended. A spawner counts first and looks at `closing`
+ * and woken; the closer waits until the count is zero, and only then are workers and pool told to stop. If for long
+ * enough no job has ended, those that are left are stuck: they are named, workers and threads of the pool that are not
+ * in one of them are joined, and everything else is left to them for ever, control block, stacks and queues. Whatever
+ * such a job calls, should it go on, still works, but for spawning; workers in it serve its like until all have ended.
+ *
+ * Counting costs no exchange on a worker: each counts what it made and ended. A spawner counts first and looks at `closing`
  * then; the closer sets it, executes the heavy fence, and sums up, the ended ones first, so that the difference is
  * never too small.
  *
@@ -12,30 +16,41 @@
  * closer goes on. */
 #include "job/job.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct {
     haft__lock lock;
     haft_runtime *spare;
-    haft_runtime *standard; /* the default one; null until first used */
-    uint32_t starting;      /* some thread is starting it */
+    haft_runtime *left_behind; /* so that leak checkers find them */
+    haft_runtime *standard;    /* the default one; null until first used */
+    uint32_t starting;         /* some thread is starting it */
     unsigned live;
 } all;
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */
-
-void haft__runtime_tell_closer(haft_runtime *runtime)
-{
-    haft__record *closer = haft__load_acquire(&runtime->closer);
-    if (closer != NULL)
-        haft__wake(closer);
-}
 
 static uint64_t live_jobs(haft_runtime *runtime)
 {
     uint64_t finished = haft__load_acquire(&runtime->finished);
     uint64_t live = haft__sched_live(&runtime->sched);
     return live + haft__load_acquire(&runtime->spawned) - finished;
+}
+
+/* The last of those that were left behind lets the workers go that were. */
+static void end_if_deserted(haft_runtime *runtime)
+{
+    haft__fence_full(); /* of two that end at once, one sees the other's count, or the closer sees both */
+    if (haft__load_relaxed(&runtime->is_left_behind) != 0 && live_jobs(runtime) == 0)
+        haft__sched_stop(&runtime->sched);
+}
+
+void haft__runtime_tell_closer(haft_runtime *runtime)
+{
+    haft__record *closer = haft__load_acquire(&runtime->closer);
+    if (closer != NULL)
+        haft__wake(closer);
+    end_if_deserted(runtime);
 }
 
 /* --- Ending ------------------------------------------------------------------------------------------------------- */
@@ -83,8 +98,26 @@ static bool wait_for_jobs(haft_runtime *runtime, uint64_t remaining, int64_t dea
     return live_jobs(runtime) <= remaining;
 }
 
-/* Ends every job but the caller's own, if it is one of the runtime's. */
-static void close_runtime(haft_runtime *runtime, const haft__record *own)
+/* Waits until no more than `remaining` jobs live. False if for so long no job has ended. Time is counted in turns of
+ * the caller's own, so that a process that was stopped, or got no processor, is not taken for one that is stuck. */
+static bool wait_while_jobs_end(haft_runtime *runtime, uint64_t remaining)
+{
+    int64_t patience = runtime->options.grace > HAFT__STUCK_NS ? runtime->options.grace : HAFT__STUCK_NS;
+    uint64_t least = live_jobs(runtime);
+    for (int64_t waited = 0; least > remaining && waited < patience; waited += HAFT__STUCK_TURN_NS) {
+        if (wait_for_jobs(runtime, remaining, haft__os->now() + HAFT__STUCK_TURN_NS))
+            return true;
+        uint64_t live = live_jobs(runtime);
+        if (live < least) {
+            least = live;
+            waited = 0;
+        }
+    }
+    return least <= remaining;
+}
+
+/* Ends every job but the caller's own, if it is one of the runtime's. False: some are stuck. */
+static bool close_runtime(haft_runtime *runtime, const haft__record *own)
 {
     haft__root *me = haft__here_always()->root;
     uint64_t remaining = own != NULL ? 1 : 0;
@@ -94,11 +127,13 @@ static void close_runtime(haft_runtime *runtime, const haft__record *own)
     int64_t deadline;
     if (__builtin_add_overflow(haft__os->now(), runtime->options.grace > 0 ? runtime->options.grace : 0, &deadline))
         deadline = INT64_MAX;
-    if (!wait_for_jobs(runtime, remaining, deadline)) {
+    bool have_ended = wait_for_jobs(runtime, remaining, deadline);
+    if (!have_ended) {
         abort_jobs(runtime, own);
-        wait_for_jobs(runtime, remaining, INT64_MAX);
+        have_ended = wait_while_jobs_end(runtime, remaining);
     }
     haft__store_seq_cst(&runtime->closer, NULL);
+    return have_ended;
 }
 
 /* --- Beginning ---------------------------------------------------------------------------------------------------- */
@@ -143,6 +178,8 @@ static void block_free(haft_runtime *runtime)
 
 static int runtime_make(const haft_runtime_options *options, unsigned first_thread, haft_runtime **out)
 {
+    if (haft__here() == NULL)
+        return haft__here_error();
     haft__fence_setup();
     haft__overflow_setup();
     haft__job_leaks_setup();
@@ -173,10 +210,64 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
     return 0;
 }
 
-/* After close_runtime and, for haft_run, after worker 0 has left its loop. */
-static void runtime_unmake(haft_runtime *runtime)
+/* --- What would not stop ------------------------------------------------------------------------------------------ */
+
+struct stuck {
+    haft_runtime *runtime;
+    haft__sight sight;
+};
+
+static void name_stuck(void *argument)
 {
-    haft__pool_stop(runtime);
+    struct stuck *stuck = argument;
+    haft_stuck_hook *hook = stuck->runtime->options.on_stuck;
+    if (hook != NULL) {
+        hook(stuck->sight.name, stuck->sight.place);
+        return;
+    }
+    char line[256];
+    int n =
+        snprintf(line, sizeof line, "haft: would not stop: %s, spawned at %s\n", stuck->sight.name, stuck->sight.place);
+    if (n > 0)
+        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static void visit_stuck(haft__record *record, void *argument)
+{
+    struct stuck *stuck = argument;
+    if (haft__load_relaxed(&record->home) != &stuck->runtime->sched || !haft__job_peek(record, &stuck->sight))
+        return;
+    /* The hook is the user's; a panic in it was reported, and the list goes on. */
+    haft__panic *panic = haft__catch_call(haft__here_always()->root, name_stuck, stuck);
+    if (panic != NULL)
+        haft__panic_free(panic);
+}
+
+/* Names what is stuck and leaves it everything it may still use. The pool's idle threads have ended. */
+static void leave_behind(haft_runtime *runtime)
+{
+    struct stuck stuck = { .runtime = runtime };
+    haft__record_each(visit_stuck, &stuck);
+    haft__store_seq_cst(&runtime->is_left_behind, 1);
+    haft__sched_stop(&runtime->sched);
+    haft__sched_join_or_leave(&runtime->sched, runtime->first_thread);
+    haft__sched_fini(&runtime->sched);
+    haft__lock_acquire(&all.lock);
+    runtime->next = all.left_behind;
+    all.left_behind = runtime;
+    all.live--;
+    haft__lock_release(&all.lock);
+    end_if_deserted(runtime); /* the last may have ended before its worker was left behind */
+}
+
+/* After close_runtime, whose result it is given, and, for haft_run, after worker 0 has left its loop. */
+static void runtime_unmake(haft_runtime *runtime, bool have_ended)
+{
+    haft__pool_stop(runtime, !have_ended);
+    if (!have_ended) {
+        leave_behind(runtime);
+        return;
+    }
     haft__sched_stop(&runtime->sched);
     haft__sched_join(&runtime->sched, runtime->first_thread);
     haft__sched_fini(&runtime->sched);
@@ -201,12 +292,14 @@ int haft_runtime_drop(haft_runtime **runtime)
 {
     if (runtime == NULL || *runtime == NULL)
         return 0;
+    if (haft__here() == NULL)
+        return haft__here_error();
     if (is_inside(*runtime))
         return HAFT_EDEADLK;
-    close_runtime(*runtime, NULL);
-    runtime_unmake(*runtime);
+    bool have_ended = close_runtime(*runtime, NULL);
+    runtime_unmake(*runtime, have_ended);
     *runtime = NULL;
-    return 0;
+    return have_ended ? 0 : HAFT_EBUSY;
 }
 
 /* --- The default runtime ------------------------------------------------------------------------------------------ */
@@ -239,6 +332,8 @@ haft_runtime *haft__runtime_standard(int *rc)
 
 int haft_runtime_stop(void)
 {
+    if (haft__here() == NULL)
+        return haft__here_error();
     haft__lock_acquire(&all.lock);
     haft_runtime *runtime = all.standard;
     if (runtime != NULL && !is_inside(runtime))
@@ -266,6 +361,8 @@ struct main_call {
     void *frame;
     size_t size;
     int code;
+    bool have_others_ended;
+    haft__record *caller;
     haft__atomic(uint32_t) has_ended;
 };
 
@@ -273,9 +370,11 @@ static void main_ended(void *group, haft__job *job)
 {
     struct main_call *call = group;
     (void)job;
+    haft__record *caller = call->caller;
     haft__sched_stop(&call->runtime->sched);
     /* Release: partner of the acquire in haft_run_raw; the last touch of the call. */
     haft__store_release(&call->has_ended, 1);
+    haft__wake(caller);
 }
 
 static int main_body(void *argument)
@@ -283,7 +382,7 @@ static int main_body(void *argument)
     struct main_call *call = argument;
     /* The caller waits until this has ended, so lending the frame is as good as copying it in and out. */
     call->code = haft_catch_raw(call->body, call->frame, call->size, NULL);
-    close_runtime(call->runtime, haft__here_or_null()->root->record);
+    call->have_others_ended = close_runtime(call->runtime, haft__here_or_null()->root->record);
     return 0;
 }
 
@@ -296,8 +395,13 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
         return HAFT_EINVAL;
     if (here->worker != NULL)
         return HAFT_EDEADLK;
-    struct main_call call = { .done = main_ended, .body = body, .frame = frame, .size = size, .code = HAFT_ENOMEM };
-    int rc = runtime_make(options, 1, &call.runtime);
+    haft__root *me = here->root;
+    struct main_call call = {
+        .done = main_ended, .body = body, .frame = frame, .size = size, .code = HAFT_ENOMEM, .caller = me->record
+    };
+    /* A single worker is this thread. Of several none is, because it could be the one that is stuck in the end. */
+    bool is_worker = (options->workers != 0 ? options->workers : haft__os->cpu_count()) == 1;
+    int rc = runtime_make(options, is_worker ? 1 : 0, &call.runtime);
     if (rc != 0)
         return rc;
     const haft_spawn_options spawn_options = {
@@ -314,14 +418,17 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
     rc = haft__job_make(&spec, &job);
     if (rc != 0) {
         close_runtime(call.runtime, NULL);
-        runtime_unmake(call.runtime);
+        runtime_unmake(call.runtime, true);
         return rc;
     }
     haft__job_start(job);
-    haft__sched_work(&call.runtime->sched);
+    if (is_worker)
+        haft__sched_work(&call.runtime->sched);
+    haft__shield shield = haft__shield_raise(me);
     while (haft__load_acquire(&call.has_ended) == 0)
-        haft__os->yield(); /* another worker is in main_ended */
+        haft__park();
+    haft__shield_lower(me, shield);
     haft__job_reap(job, NULL, 0, NULL);
-    runtime_unmake(call.runtime);
+    runtime_unmake(call.runtime, call.have_others_ended);
     return call.code;
 }

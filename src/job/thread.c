@@ -58,7 +58,7 @@ int haft__thread_job_start(haft__job *job)
     self->thread.home = haft__load_relaxed(&job->record.home);
     haft__root_init(&self->thread.own, &job->record);
     size_t class = job->record.stack_class; /* see thread_class in make.c */
-    const haft__os_thread_options options = { .name = job->name,
+    const haft__os_thread_options options = { .name = haft__load_relaxed(&job->name),
                                               .stack_size = class != 0 ? (size_t)HAFT__STACK_SIZE << (class - 1) : 0 };
     haft__os_thread native;
     int rc = haft__os->thread_create(&native, &options, thread_begins, self);

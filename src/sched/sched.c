@@ -560,7 +560,8 @@ HAFT__UNINSTRUMENTED void haft__sched_announce(void *value)
 static bool work_is_visible(haft__worker *w)
 {
     haft__sched *s = w->sched;
-    return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&s->stopping) != 0 || shared_work_is_visible(s);
+    return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&w->stop_word) != HAFT__WORKER_RUNS ||
+           shared_work_is_visible(s);
 }
 
 /* Makes an offer a record to run; null if there is none, or no memory for it, which its owner was told. */
@@ -628,7 +629,7 @@ static haft__record *search(haft__worker *w)
             record = steal(w, now);
         if (record != NULL)
             return record;
-        if (haft__load_relaxed(&s->stopping) != 0)
+        if (haft__load_relaxed(&w->stop_word) != HAFT__WORKER_RUNS)
             return NULL;
         for (int i = 0; i < 16; i++)
             haft__spin("an idle worker looks for work");
@@ -678,11 +679,22 @@ static haft__record *look_once(haft__worker *w)
     return record != NULL ? record : steal(w, haft__os->now());
 }
 
+/* True if it was told to, and nobody has given up waiting for it meanwhile. */
+static bool stops(haft__worker *w)
+{
+    uint32_t told = HAFT__WORKER_TOLD;
+    if (haft__load_acquire(&w->stop_word) != HAFT__WORKER_TOLD ||
+        !haft__cas_acq_rel(&w->stop_word, &told, HAFT__WORKER_LEFT))
+        return false;
+    haft__os->futex_wake(&w->stop_word, 1); /* see haft__sched_join_or_leave */
+    return true;
+}
+
 /* Runs tasks until the scheduler stops. The root of this loop is the thread's own. */
 static void idle(haft__worker *w)
 {
     haft__sched *s = w->sched;
-    while (haft__load_acquire(&s->stopping) == 0) {
+    while (!stops(w)) {
         haft__record *record = NULL;
         if (__builtin_expect(w->owes_offer, 0)) {
             w->owes_offer = false;
@@ -721,6 +733,13 @@ static void idle(haft__worker *w)
 
 /* --- Beginning and end -------------------------------------------------------------------------------------------- */
 
+static void free_reserve(haft__worker *w)
+{
+    if (w->reserve != NULL)
+        haft__stack_give(&w->stacks, w->reserve);
+    w->reserve = NULL;
+}
+
 static void worker_runs(haft__worker *w)
 {
     haft__thread_enter(&w->thread);
@@ -732,6 +751,8 @@ static void worker_runs(haft__worker *w)
     idle(w);
     if (signal_stack != NULL)
         haft__os->alternate_stack_leave(signal_stack);
+    if (haft__load_acquire(&w->is_left_behind))
+        free_reserve(w);
     haft__stack_cache_flush(&w->stacks);
     haft__thread_leave(&w->thread);
 }
@@ -770,9 +791,9 @@ static void free_reserves(haft__sched *s)
 {
     for (unsigned i = 0; i < s->count; i++) {
         haft__worker *w = &s->workers[i];
-        if (w->reserve != NULL)
-            haft__stack_give(&w->stacks, w->reserve);
-        w->reserve = NULL;
+        if (haft__load_relaxed(&w->is_left_behind))
+            continue;
+        free_reserve(w);
         haft__stack_cache_flush(&w->stacks);
     }
 }
@@ -789,9 +810,9 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
     s->count = count;
     s->run = run;
     /* Queues, words and counters are at rest, and those that a late waker counts in are his to set right. */
-    haft__store_seq_cst(&s->stopping, 0);
     for (unsigned i = 0; i < count; i++) {
         haft__worker *w = &s->workers[i];
+        haft__store_seq_cst(&w->stop_word, HAFT__WORKER_RUNS);
         memset(&w->thread, 0, sizeof w->thread);
         w->thread.worker = w;
         w->thread.home = s;
@@ -848,7 +869,10 @@ void haft__sched_work(haft__sched *s)
 
 void haft__sched_stop(haft__sched *s)
 {
-    haft__store_seq_cst(&s->stopping, 1);
+    for (unsigned i = 0; i < s->count; i++) {
+        uint32_t runs = HAFT__WORKER_RUNS;
+        haft__cas_seq_cst(&s->workers[i].stop_word, &runs, HAFT__WORKER_TOLD);
+    }
     haft__fence_full();
     for (unsigned i = 0; i < s->count; i++)
         wake_worker(&s->workers[i], HAFT__CALLED);
@@ -858,4 +882,29 @@ void haft__sched_join(haft__sched *s, unsigned first)
 {
     for (unsigned i = first; i < s->count; i++)
         haft__os->thread_join(s->workers[i].native);
+}
+
+/* A worker that has no task leaves within microseconds of being told, if it gets a processor: so many looks for all of
+ * them together are enough for a machine with other things to do. */
+#define LEAVING_LOOKS 100
+#define LEAVING_LOOK_NS INT64_C(5000000)
+
+void haft__sched_join_or_leave(haft__sched *s, unsigned first)
+{
+    unsigned looks = 0;
+    for (unsigned i = first; i < s->count; i++) {
+        haft__worker *w = &s->workers[i];
+        while (haft__load_acquire(&w->stop_word) != HAFT__WORKER_LEFT && looks < LEAVING_LOOKS)
+            if (haft__os->futex_wait(&w->stop_word, HAFT__WORKER_TOLD, haft__os->now() + LEAVING_LOOK_NS) == -ETIMEDOUT)
+                looks++;
+        /* Release by the exchange: partner of the acquire in stops; a worker that is told again sees it. */
+        uint32_t told = HAFT__WORKER_TOLD;
+        haft__store_relaxed(&w->is_left_behind, true);
+        if (haft__cas_acq_rel(&w->stop_word, &told, HAFT__WORKER_RUNS)) {
+            haft__os->thread_detach(w->native);
+            continue;
+        }
+        haft__os->thread_join(w->native);
+        haft__store_relaxed(&w->is_left_behind, false);
+    }
 }

@@ -48,6 +48,15 @@ enum haft__sleep_word {
     HAFT__CALLED = 3, /* for its inbox, or to stop */
 };
 
+/* Whether a worker stops. TOLD -> LEFT is made by the worker, once it has no task to finish; TOLD -> RUNS by whoever
+ * ends the scheduler and will not wait for a worker that is stuck: that one serves what is left until it is told again,
+ * and then ends by itself. */
+enum haft__stop_word {
+    HAFT__WORKER_RUNS = 0,
+    HAFT__WORKER_TOLD = 1,
+    HAFT__WORKER_LEFT = 2,
+};
+
 /* What the next computation on this worker does for the one that just left. */
 enum haft__post {
     HAFT__POST_NONE,
@@ -103,6 +112,8 @@ typedef struct haft__worker {
     haft__lock offers_lock;
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleep_word;
+    haft__atomic(uint32_t) stop_word;
+    haft__atomic(bool) is_left_behind; /* nobody joins its thread, and what it holds is its own */
     haft__atomic(haft__record *) inbox;
     haft__timers timers;
 
@@ -120,7 +131,6 @@ typedef struct haft__sched {
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleepers;
     haft__atomic(uint32_t) searchers;
     haft__atomic(uint32_t) rescuer;
-    haft__atomic(uint32_t) stopping;
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__record *) injected; /* newest first */
     haft__lock injection_lock;
@@ -140,10 +150,13 @@ uint64_t haft__sched_live(const haft__sched *sched);
 int haft__sched_start(haft__sched *sched, unsigned first);
 /* Makes the calling thread worker 0 until the scheduler is told to stop. */
 void haft__sched_work(haft__sched *sched);
-/* Tells every worker to stop. No job is left. From anywhere. */
+/* Tells every worker to stop. No job is left but those that are stuck. From anywhere. */
 void haft__sched_stop(haft__sched *sched);
 /* Joins the worker threads from number `first` on. */
 void haft__sched_join(haft__sched *sched, unsigned first);
+/* The same where jobs are stuck: workers that do not come back from a job are left behind. The scheduler then lives on
+ * for ever; once its last job has ended, haft__sched_stop ends those workers. */
+void haft__sched_join_or_leave(haft__sched *sched, unsigned first);
 
 /* Gives way to others; true if there were any. The caller is a task on that worker. */
 bool haft__sched_yield(haft__worker *w);
