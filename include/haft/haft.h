@@ -8,8 +8,10 @@
 #include <haft/frame.h>
 #include <haft/group.h>
 #include <haft/job.h>
+#include <haft/mutex.h>
 #include <haft/panic.h>
 #include <haft/runtime.h>
+#include <haft/sem.h>
 #include <haft/time.h>
 
 #define HAFT_VERSION_MAJOR 0

@@ -24,6 +24,10 @@
 #define HAFT__LOCK_PAUSES_FIRST 32
 #define HAFT__LOCK_PAUSES_LAST 512
 
+#define HAFT__WAKE_BATCH 16              /* waiters woken after one hold of an object's lock */
+#define HAFT__MUTEX_SPINS 6              /* rounds in which a contender of a mutex looks again before it waits */
+#define HAFT__MUTEX_HAND_OVER_NS 1000000 /* a waiter that lost once and waited so long is handed the mutex */
+
 /* The table of records. */
 #define HAFT__CHUNK_RECORDS 4096 /* records in one mapping; a power of two */
 #define HAFT__CHUNK_COUNT 4096   /* mappings at most: 16 million records */

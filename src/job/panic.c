@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wait/held.h"
+
 static haft__atomic(haft_panic_hook *) hook;
 
 /* When there is no memory for a panic, this one stands in; what it says is lost, that it happened is not. */
@@ -158,10 +160,20 @@ haft__panic *haft__catch_call(haft__root *root, void (*what)(void *), void *argu
     uint32_t shields = root->shields;
     int64_t deadline = root->deadline;
     root->panicking = NULL;
+    haft_held_ mark;
+    haft_held_ *marked = NULL;
+    if (__builtin_expect(root->held != NULL, 0)) {
+        marked = &mark;
+        haft__held_push(root, marked, NULL);
+    }
     root->catches = &wall;
     bool thrown = haft__arch_try(what, argument, &wall.wall);
     root->catches = wall.outer;
     root->panicking = wall.outer_panicking;
+    if (thrown && root->held != marked)
+        haft__held_abandon(root, marked);
+    if (marked != NULL)
+        haft__held_remove(root, marked);
     if (!thrown)
         return NULL;
     /* Every block inside has ended and put these back; a library wait left half way has not. */

@@ -3,6 +3,8 @@
  * Running a body behind its wall, and the one place where a job ends. */
 #include "job/job.h"
 
+#include "wait/held.h"
+
 /* A body is int f(T *), stored as int f(void *). The two are called alike on every machine that haft runs on; the
  * language leaves it undefined, and newer compilers check, so this one call is exempt. */
 #if defined(__clang__)
@@ -35,6 +37,8 @@ void haft__job_run_body(haft__job *job, haft__root *root)
     } else {
         job->record.end = root->told ? HAFT_ABORTED : HAFT_RETURNED;
     }
+    if (__builtin_expect(root->held != NULL, 0)) /* it returned with a lock held */
+        haft__held_abandon(root, NULL);
 }
 
 static void dispose(void *argument)
@@ -122,6 +126,7 @@ void haft__job_left(haft__job *job, haft__root *root)
     root->blocks = NULL;
     root->catches = NULL;
     root->panicking = NULL;
+    haft__held_abandon(root, NULL);
     job->record.end = HAFT_PANICKED;
     job->record.code = 0;
     job->panic = haft__panic_new(__FILE__, __LINE__, "the thread was ended by pthread_exit");

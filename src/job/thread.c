@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "wait/held.h"
+
 /* What such a thread needs; lives as long as it. */
 typedef struct thread_job {
     haft__thread thread; /* first */
@@ -20,6 +22,7 @@ static void thread_ends(void *argument)
     haft__job *job = self->job;
     if (!self->has_returned)
         haft__job_left(job, &self->thread.own);
+    haft__held_abandon(&self->thread.own, NULL); /* what a thread-local destructor has locked */
     void *signal_stack = self->thread.signal_stack;
     haft__job_end(job);
     haft__thread_leave(&self->thread);

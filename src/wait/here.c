@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Thread records: made at a thread's first call, given back by the destructor of a thread key at its end. */
-#include "wait/root.h"
+#include "wait/held.h"
 
 #include <string.h>
 
@@ -27,6 +27,7 @@ void haft__thread_leave(haft__thread *thread)
 static void plain_thread_ends(void *argument)
 {
     haft__thread *thread = argument;
+    haft__held_abandon(&thread->own, NULL);
     haft__record_free(thread->own.record);
     haft__thread_leave(thread);
     haft__os->release(thread);

@@ -36,6 +36,7 @@ typedef struct haft__root {
     haft_block *blocks;              /* defers, timeouts, shields and scopes that are open, innermost first */
     struct haft__catch *catches;
     struct haft__panic *panicking; /* being raised now; null otherwise */
+    struct haft_held_ *held;       /* what must be released at the end, newest first; see wait/held.h */
     int64_t deadline;              /* the nearest that counts; INT64_MAX: none */
     uint32_t shields;              /* how many are open */
     uint32_t index;                /* of the record */
@@ -116,6 +117,7 @@ static inline void haft__root_init(haft__root *root, haft__record *record)
     root->blocks = NULL;
     root->catches = NULL;
     root->panicking = NULL;
+    root->held = NULL;
     root->deadline = INT64_MAX;
     root->shields = 0;
     root->passes = 0;

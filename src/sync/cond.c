@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Conditions. A waiter enters the queue before it releases the mutex, so a signal that is sent by whoever locks the
+ * mutex next finds it. A signal takes the first waiter out of the queue; a broadcast takes those out that came in an
+ * earlier epoch. Whoever was taken out was signalled; whoever is refused has taken itself out. Then comes the mutex,
+ * which nothing refuses. */
+#include "sync/mutex.h"
+
+_Static_assert(sizeof(haft_cond) <= 32, "a small value");
+
+/* Waits for a signal with the mutex released. 0 or the refusal. */
+static int wait_released(haft_cond *c, haft_mutex *m, haft__root *me)
+{
+    haft__lock *lock = haft__lock_at(&c->lock_);
+    haft__waiter self = { .record = me->record };
+    haft__lock_acquire(lock);
+    self.epoch = c->epoch_;
+    haft__queue_append(&c->waiters_, &self);
+    haft__lock_release(lock); /* the mutex may have to wake somebody */
+    haft__mutex_unlock_quietly(m, me);
+    int rc = 0;
+    haft__lock_acquire(lock);
+    while (!self.is_done && (rc = haft__refusal(me)) == 0) {
+        haft__park_unlocking(lock);
+        haft__lock_acquire(lock);
+    }
+    if (self.is_done)
+        rc = 0;
+    else
+        haft__queue_remove(&c->waiters_, &self);
+    haft__lock_release(lock);
+    return rc;
+}
+
+int haft_cond_wait(haft_cond *c, haft_mutex *m)
+{
+    haft__root *me = haft__me();
+    if (!haft__mutex_is_held(m, me))
+        return HAFT_EINVAL;
+    int rc = haft__tell(me, haft__refusal(me));
+    if (rc != 0)
+        return rc;
+    rc = wait_released(c, m, me);
+    int locked = haft_mutex_lock(m);
+    return locked != 0 ? locked : haft__tell(me, rc);
+}
+
+void haft_cond_signal(haft_cond *c)
+{
+    haft__me();
+    haft__wakes wakes;
+    wakes.count = 0;
+    haft__lock *lock = haft__lock_at(&c->lock_);
+    haft__lock_acquire(lock);
+    if (c->waiters_ != NULL)
+        haft__waiter_give(&c->waiters_, c->waiters_, 0, &wakes);
+    haft__lock_release(lock);
+    haft__wakes_send(&wakes);
+}
+
+void haft_cond_broadcast(haft_cond *c)
+{
+    haft__me();
+    haft__lock *lock = haft__lock_at(&c->lock_);
+    haft__lock_acquire(lock);
+    haft__queue_give_all(lock, &c->waiters_, ++c->epoch_, 0);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Mutexes. One word says it all to those who need not wait:
+ *
+ *     owner:24 | flags:8
+ *
+ * The owner is the number of the holder's record, 0 for nobody. WAITERS: the queue is not empty, so whoever unlocks has
+ * somebody to wake, unless AWAKE: a woken waiter is on its way and will compete. POISONED stays until healed. PANICKING:
+ * the holder was panicking already when it locked.
+ *
+ * Locking is one compare-exchange that finds no owner; unlocking one that puts none, if there is nobody to wake. The rest
+ * happens under the queue's lock: only there are WAITERS and AWAKE set and cleared, so they hold still for an owner that
+ * has the lock.
+ *
+ *  - A waiter stays in the queue until it owns the mutex or is refused; woken, it competes from there, and if it
+ *    loses it keeps its place. It parks only after seeing, under the lock, an owner whose unlock will come to the queue: one
+ *    that is to see WAITERS without AWAKE, or with an AWAKE waiter that will itself become the owner, lose, or pass on.
+ *  - An unlock that finds a waiter marks the first as awake, frees the mutex, and wakes it. If that one has lost before
+ *    and waited a millisecond, the mutex becomes its own directly. So a waiter loses for a millisecond at most, and
+ *    then for as long as one holder holds.
+ *  - A waiter that is refused and was awake passes that on, because the unlock that woke it woke nobody else.
+ *
+ * The mutex is freed while the queue's lock is held only with waiters in the queue, and each of them leaves through that
+ * lock; the fast path frees by its last touch. So the memory may go as soon as its last user has it unlocked. */
+#include "sync/mutex.h"
+
+#include "base/list.h"
+#include "haft/panic.h"
+#include "os/os.h"
+#include "wait/held.h"
+
+enum {
+    POISONED = 1,
+    WAITERS = 2,
+    AWAKE = 4,
+    PANICKING = 8,
+    FLAGS = 255,
+};
+#define OWNER_SHIFT 8
+
+_Static_assert(sizeof(haft_mutex) <= 32, "the interface promises 32 bytes");
+_Static_assert(sizeof(haft__atomic(uint32_t)) == sizeof(uint32_t), "the public struct holds the state as a plain word");
+
+typedef struct contender {
+    haft__waiter waiter; /* first; is_done: it was handed the mutex */
+    int64_t since;
+    bool is_awake;
+    bool has_lost;
+    bool panicking;
+} contender;
+
+static haft__atomic(uint32_t) *state_of(const haft_mutex *m)
+{
+    return (haft__atomic(uint32_t) *)(void *)&((haft_mutex *)(uintptr_t)m)->state_;
+}
+
+static uint32_t owner_of(uint32_t state)
+{
+    return state >> OWNER_SHIFT;
+}
+
+static uint32_t as_owner(const haft__root *me)
+{
+    return me->index << OWNER_SHIFT | (me->panicking != NULL ? (uint32_t)PANICKING : 0);
+}
+
+static void release(haft_mutex *m, uint32_t poison);
+
+static void abandon(haft_held_ *held, void *root)
+{
+    (void)root;
+    release(HAFT__CONTAINER(held, haft_mutex, held_), POISONED);
+}
+
+/* What a successful locker returns. */
+static int held(haft_mutex *m, haft__root *me, uint32_t state)
+{
+    haft__held_push(me, &m->held_, abandon);
+    return (state & POISONED) != 0 ? HAFT_EPOISONED : 0;
+}
+
+/* --- Locking ------------------------------------------------------------------------------------------------------ */
+
+/* A short while in which the holder may be done. Not worth it while the holder itself waits. True: locked. */
+static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
+{
+    unsigned pauses = 4;
+    for (unsigned i = 0; i < HAFT__MUTEX_SPINS; i++) {
+        *state = haft__load_relaxed(state_of(m));
+        if (owner_of(*state) == 0) {
+            /* Acquire: partner of the release in which the last holder put no owner. */
+            if (haft__cas_acq_rel(state_of(m), state, *state | mine))
+                return true;
+            continue;
+        }
+        /* Relaxed: only a guess. Records are never unmapped. */
+        if (owner_of(*state) == mine >> OWNER_SHIFT ||
+            haft__load_relaxed(&haft__record_at(owner_of(*state))->word) == HAFT__PARKED)
+            return false;
+        for (unsigned j = 0; j < pauses; j++)
+            haft__spin("a mutex is held");
+        pauses *= 2;
+    }
+    return false;
+}
+
+/* One attempt under the queue's lock: takes the mutex, or arranges that its owner's unlock comes to the queue. */
+static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
+{
+    haft__queue *queue = &m->waiters_;
+    bool linked = c->waiter.next != NULL;
+    uint32_t state = haft__load_acquire(state_of(m)), next;
+    do {
+        next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
+        if (owner_of(state) == 0) {
+            next |= mine;
+            if (linked && c->waiter.next == &c->waiter)
+                next &= ~(uint32_t)WAITERS;
+        } else {
+            next |= WAITERS;
+        }
+    } while (!haft__cas_weak_acq_rel(state_of(m), &state, next));
+    *seen = state;
+    c->has_lost |= c->is_awake;
+    c->is_awake = false;
+    if (owner_of(state) == 0) {
+        haft__queue_remove(queue, &c->waiter);
+        return true;
+    }
+    if (!linked)
+        haft__queue_append(queue, &c->waiter);
+    return false;
+}
+
+/* Leaves the queue without the mutex. The lock is held, and released on return. */
+static void give_up(haft_mutex *m, contender *c)
+{
+    haft__queue_remove(&m->waiters_, &c->waiter);
+    contender *first = (contender *)(void *)m->waiters_;
+    haft__record *record = NULL;
+    uint32_t state = haft__load_acquire(state_of(m)), next;
+    do {
+        next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
+        if (first == NULL)
+            next &= ~(uint32_t)WAITERS;
+        else if (c->is_awake && owner_of(state) == 0)
+            next |= AWAKE; /* for the next one; an owner will find WAITERS instead */
+    } while (!haft__cas_weak_acq_rel(state_of(m), &state, next));
+    if (first != NULL && c->is_awake && owner_of(state) == 0) {
+        first->is_awake = true;
+        record = first->waiter.record;
+    }
+    haft__lock_release(haft__lock_at(&m->lock_));
+    if (record != NULL)
+        haft__wake(record);
+}
+
+static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
+{
+    uint32_t mine = as_owner(me), state;
+    if (spin(m, mine, &state))
+        return held(m, me, state);
+    if (owner_of(state) == me->index)
+        return HAFT_EDEADLK;
+    contender c = { .waiter = { .record = me->record }, .since = haft__os->now(), .panicking = me->panicking != NULL };
+    haft__shield shield = { 0 };
+    if (!heeds)
+        shield = haft__shield_raise(me);
+    int rc = 0;
+    haft__lock *lock = haft__lock_at(&m->lock_);
+    haft__lock_acquire(lock);
+    for (;;) {
+        if (c.waiter.is_done) { /* was handed it; only the owner changes POISONED */
+            state = haft__load_relaxed(state_of(m));
+            break;
+        }
+        if (compete(m, &c, mine, &state))
+            break;
+        rc = haft__refusal(me);
+        if (rc != 0)
+            break;
+        haft__park_unlocking(lock);
+        haft__lock_acquire(lock);
+    }
+    if (rc != 0)
+        give_up(m, &c);
+    else
+        haft__lock_release(lock);
+    if (!heeds)
+        haft__shield_lower(me, shield);
+    return rc != 0 ? haft__tell(me, rc) : held(m, me, state);
+}
+
+int haft_mutex_lock(haft_mutex *m)
+{
+    haft__root *me = haft__me();
+    uint32_t state = 0;
+    if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
+        return held(m, me, 0);
+    return lock_slowly(m, me, false);
+}
+
+int haft_mutex_lock_abortable(haft_mutex *m)
+{
+    haft__root *me = haft__me();
+    int rc = haft__refusal_on_entry(me);
+    if (rc != 0)
+        return rc;
+    uint32_t state = 0;
+    if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
+        return held(m, me, 0);
+    return lock_slowly(m, me, true);
+}
+
+int haft_mutex_try_lock(haft_mutex *m)
+{
+    haft__root *me = haft__me();
+    uint32_t state = haft__load_relaxed(state_of(m));
+    while (owner_of(state) == 0)
+        if (haft__cas_weak_acq_rel(state_of(m), &state, state | as_owner(me)))
+            return held(m, me, state);
+    return HAFT_EAGAIN;
+}
+
+/* --- Unlocking ---------------------------------------------------------------------------------------------------- */
+
+bool haft__mutex_is_held(const haft_mutex *m, const haft__root *me)
+{
+    /* Relaxed: if it is the caller's, the caller wrote it. */
+    return owner_of(haft__load_relaxed(state_of(m))) == me->index;
+}
+
+/* Frees it for the first waiter, or hands it over. False: there is none any more. */
+static bool release_to_waiter(haft_mutex *m, uint32_t poison)
+{
+    haft__lock *lock = haft__lock_at(&m->lock_);
+    haft__lock_acquire(lock);
+    contender *first = (contender *)(void *)m->waiters_;
+    /* The caller owns the mutex and the lock is held, so nobody else changes the state. */
+    uint32_t state = haft__load_relaxed(state_of(m));
+    poison |= state & POISONED;
+    if (first == NULL) {
+        haft__store_release(state_of(m), state & ~(uint32_t)WAITERS);
+        haft__lock_release(lock);
+        return false;
+    }
+    haft__record *record = first->waiter.record;
+    if (first->has_lost && haft__os->now() - first->since >= HAFT__MUTEX_HAND_OVER_NS) {
+        uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
+        haft__queue_remove(&m->waiters_, &first->waiter);
+        first->waiter.is_done = true;
+        haft__store_release(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
+    } else {
+        first->is_awake = true;
+        haft__store_release(state_of(m), poison | WAITERS | AWAKE);
+    }
+    haft__lock_release(lock);
+    haft__wake(record);
+    return true;
+}
+
+static void release(haft_mutex *m, uint32_t poison)
+{
+    uint32_t state = haft__load_relaxed(state_of(m));
+    for (;;) {
+        if ((state & (WAITERS | AWAKE)) == WAITERS) {
+            if (release_to_waiter(m, poison))
+                return;
+            state = haft__load_relaxed(state_of(m));
+            continue;
+        }
+        /* Release: partner of the next locker's acquire; the last touch. */
+        uint32_t next = (state & (POISONED | WAITERS | AWAKE)) | poison;
+        if (haft__cas_weak_acq_rel(state_of(m), &state, next))
+            return;
+    }
+}
+
+void haft__mutex_unlock_quietly(haft_mutex *m, haft__root *me)
+{
+    haft__held_remove(me, &m->held_);
+    release(m, 0);
+}
+
+void haft_mutex_unlock(haft_mutex *m)
+{
+    haft__root *me = haft__me();
+    uint32_t state = haft__load_relaxed(state_of(m));
+    if (__builtin_expect(owner_of(state) != me->index, 0))
+        haft_panic("haft_mutex_unlock: the caller does not hold this mutex");
+    haft__held_remove(me, &m->held_);
+    bool poison = me->panicking != NULL && (state & PANICKING) == 0;
+    uint32_t mine = me->index << OWNER_SHIFT;
+    if (__builtin_expect(!poison && haft__cas_acq_rel(state_of(m), &mine, 0), 1))
+        return;
+    release(m, poison ? POISONED : 0);
+}
+
+int haft_mutex_heal(haft_mutex *m)
+{
+    if (!haft__mutex_is_held(m, haft__me()))
+        return HAFT_EINVAL;
+    haft__fetch_and_acq_rel(state_of(m), ~(uint32_t)POISONED);
+    return 0;
+}
+
+bool haft_mutex_is_poisoned(const haft_mutex *m)
+{
+    return (haft__load_acquire(state_of(m)) & POISONED) != 0;
+}

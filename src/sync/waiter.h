@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting for an embedded object: a queue of waiters under the object's one-word lock.
+ *
+ * A waiter's node lies on its stack. Whoever gives it what it waits for takes it out of the queue, reads whom to wake,
+ * and sets is_done, all under the lock, and wakes after releasing it. The waiter looks at is_done under the lock, and so
+ * never leaves while somebody else still touches the object or the node; one that is refused takes itself out. Success
+ * wins over refusal: a waiter that was given something has it.
+ *
+ * Every waiter leaves through the lock, and releasing it is a giver's last touch of the object. Therefore whoever
+ * returns from a wait may free the object.
+ *
+ * Wakes are collected in batches under the lock and sent outside. To wake exactly those that wait now, an object that
+ * others may come to wait for meanwhile counts epochs: each waiter notes the epoch it came in. */
+#ifndef HAFT_SYNC_WAITER_H
+#define HAFT_SYNC_WAITER_H
+
+#include "base/sizes.h"
+#include "haft/embed.h"
+#include "wait/wait.h"
+
+typedef struct haft_waiter_ {
+    struct haft_waiter_ *next; /* circular; null in no queue */
+    struct haft_waiter_ *previous;
+    haft__record *record;
+    uint32_t epoch;
+    bool is_done;
+    int result;  /* once done; 0 unless somebody says otherwise */
+    size_t want; /* a semaphore's */
+} haft__waiter;
+
+/* A queue is a pointer to its first waiter, null when empty, so that it is initialised by zeros. */
+typedef haft__waiter *haft__queue;
+
+static inline void haft__queue_append(haft__queue *queue, haft__waiter *w)
+{
+    haft__waiter *first = *queue;
+    if (first == NULL) {
+        w->next = w->previous = w;
+        *queue = w;
+        return;
+    }
+    w->previous = first->previous;
+    w->next = first;
+    first->previous->next = w;
+    first->previous = w;
+}
+
+static inline void haft__queue_remove(haft__queue *queue, haft__waiter *w)
+{
+    if (w->next == NULL)
+        return;
+    if (w->next == w) {
+        *queue = NULL;
+    } else {
+        w->previous->next = w->next;
+        w->next->previous = w->previous;
+        if (*queue == w)
+            *queue = w->next;
+    }
+    w->next = NULL;
+}
+
+/* Those to be woken once the lock is released. */
+typedef struct haft__wakes {
+    unsigned count;
+    haft__record *records[HAFT__WAKE_BATCH];
+} haft__wakes;
+
+static inline bool haft__wakes_full(const haft__wakes *wakes)
+{
+    return wakes->count == HAFT__WAKE_BATCH;
+}
+
+static inline void haft__wakes_send(haft__wakes *wakes)
+{
+    for (unsigned i = 0; i < wakes->count; i++)
+        haft__wake(wakes->records[i]);
+    wakes->count = 0;
+}
+
+/* Gives a waiter of the queue what it waits for. From here on, once the lock is released, the node is its own. */
+static inline void haft__waiter_give(haft__queue *queue, haft__waiter *w, int result, haft__wakes *wakes)
+{
+    haft__queue_remove(queue, w);
+    wakes->records[wakes->count++] = w->record;
+    w->result = result;
+    w->is_done = true;
+}
+
+/* Gives result to everybody who came before that epoch, in batches. The lock is held, and released on return. */
+void haft__queue_give_all(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result);
+
+/* Stands in the queue until given something, or refused. The lock is held on entry and on return. Returns what was
+ * given, or the refusal, not yet told: then the waiter is in no queue and has got nothing. Suspends. */
+int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me);
+
+/* The calling job's or thread's root, for calls that cannot fail. */
+static inline haft__root *haft__me(void)
+{
+    haft__thread *here = haft__here_or_null();
+    return (__builtin_expect(here != NULL, 1) ? here : haft__here_always())->root;
+}
+
+/* The public structs hold locks and other atomic words as plain ones. */
+_Static_assert(sizeof(haft__lock) == sizeof(uint32_t), "a lock is a word");
+static inline haft__lock *haft__lock_at(uint32_t *word)
+{
+    return (haft__lock *)(void *)word;
+}
+
+#endif

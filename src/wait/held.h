@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a job or plain thread holds and must not take along when it ends: locked mutexes, read and write locks, a once
+ * that it is running. The links lie in what is held, so taking a lock allocates nothing, and the list hangs on the
+ * root, so it follows a task between workers. Only the holder touches it.
+ *
+ * A wall marks the list while it stands if it is not empty then: a panic that passes the wall abandons what was taken
+ * inside of it, and nothing else. At the end of a job, and of a plain thread, all that is left is abandoned. Abandoning
+ * runs no user code and does not suspend; what it wakes, it wakes outside of locks. */
+#ifndef HAFT_WAIT_HELD_H
+#define HAFT_WAIT_HELD_H
+
+#include "haft/embed.h"
+#include "wait/root.h"
+
+static inline void haft__held_push(haft__root *me, haft_held_ *held, void (*abandon)(haft_held_ *, void *))
+{
+    held->next_ = me->held;
+    held->abandon_ = abandon;
+    me->held = held;
+}
+
+/* Usually the newest. It is in the list. */
+static inline void haft__held_remove(haft__root *me, const haft_held_ *held)
+{
+    haft_held_ **at = &me->held;
+    while (*at != held)
+        at = &(*at)->next_;
+    *at = held->next_;
+}
+
+/* Abandons what was taken since `mark` was pushed, null: everything. The mark stays. */
+void haft__held_abandon(haft__root *me, const haft_held_ *mark);
+
+#endif
