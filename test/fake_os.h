@@ -185,6 +185,14 @@ static int fake_os_advise(void *memory, size_t size, enum haft__os_advice advice
     }
 }
 
+static int fake_os_advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice)
+{
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = fake_os_advise(ranges[i].memory, ranges[i].size, advice);
+    return rc;
+}
+
 static size_t fake_os_page_size(void)
 {
     return FAKE_PAGE;
@@ -371,6 +379,7 @@ __attribute__((unused)) static void fake_os_enter(struct fake_os_options options
         .unmap = fake_os_unmap,
         .protect_none = fake_os_protect_none,
         .advise = fake_os_advise,
+        .advise_each = fake_os_advise_each,
         .page_size = fake_os_page_size,
         .now = fake_os_now,
         .futex_wait = fake_os_futex_wait,

@@ -38,6 +38,9 @@
 #define HAFT__STACK_CLASSES 16       /* each twice the one before: 64 KiB to 2 GiB */
 #define HAFT__ARENA_SIZE (64u << 20) /* bytes of address space reserved at once for small stacks */
 #define HAFT__STACK_MAGAZINE 32      /* stacks exchanged at once between a worker's cache and the depot */
+#define HAFT__STACK_WARM 32          /* stacks of the smallest class that trimming leaves in the depot */
+#define HAFT__TRIM_BATCH 256         /* stacks that one step of trimming moves or gives back */
+#define HAFT__TRIM_NS 250000000      /* what lay unused in the depot for so long is given back */
 
 /* The end of a runtime: after the abort, jobs are stuck when none has ended for so long, or for the grace if that is
  * longer. A second is far more than a

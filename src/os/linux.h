@@ -14,6 +14,7 @@ void *haft__linux_map(size_t size);
 void haft__linux_unmap(void *memory, size_t size);
 int haft__linux_protect_none(void *memory, size_t size);
 int haft__linux_advise(void *memory, size_t size, enum haft__os_advice advice);
+int haft__linux_advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice);
 size_t haft__linux_page_size(void);
 
 /* --- wait.c ------------------------------------------------------------------------------------------------------ */

@@ -34,6 +34,12 @@ enum haft__os_advice {
     HAFT__ADVISE_POPULATE, /* fault the pages in for writing now */
 };
 
+/* A part of a mapping, whole pages. */
+typedef struct haft__os_range {
+    void *memory;
+    size_t size;
+} haft__os_range;
+
 /* A memory fault, as given to the handler installed by fault_handler_install. */
 typedef struct haft__os_fault {
     void *address;       /* the address that faulted */
@@ -54,6 +60,8 @@ struct haft__os {
     void (*unmap)(void *memory, size_t size);
     int (*protect_none)(void *memory, size_t size);
     int (*advise)(void *memory, size_t size, enum haft__os_advice advice);
+    /* The same for several parts, in one system call where the kernel has one. On error some may have been advised. */
+    int (*advise_each)(const haft__os_range *ranges, size_t count, enum haft__os_advice advice);
     size_t (*page_size)(void);
 
     /* --- time --------------------------------------------------------------------------------------------- */

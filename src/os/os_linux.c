@@ -12,6 +12,7 @@ const struct haft__os haft__os_linux = {
     .unmap = haft__linux_unmap,
     .protect_none = haft__linux_protect_none,
     .advise = haft__linux_advise,
+    .advise_each = haft__linux_advise_each,
     .page_size = haft__linux_page_size,
     .now = haft__linux_now,
     .futex_wait = haft__linux_futex_wait,

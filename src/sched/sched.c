@@ -460,8 +460,11 @@ bool haft__sched_yield(haft__worker *w)
 #ifndef HAFT_CHECKED
         if (!w->owes_offer) {
             /* Alone on this worker, but perhaps not on this processor. */
-            if (++w->empty_yields % EMPTY_YIELDS == 0)
+            if (++w->empty_yields % EMPTY_YIELDS == 0) {
+                if (haft__stacks_are_spare())
+                    haft__stacks_trim(haft__os->now());
                 haft__os->yield();
+            }
             return false;
         }
 #endif
@@ -638,10 +641,37 @@ static haft__record *search(haft__worker *w)
     return NULL;
 }
 
-/* Sleeps until woken, until a timer is due, or for the time of a rescue. */
+/* Whose duty it is to look after what the depot of stacks has to spare: one worker of all, and only while it has
+ * nothing else to do. */
+static haft__atomic(uint32_t) trimmer;
+
+/* Gives memory back that lies unused, as long as there is no work. Returns when to look again; *trims tells whether the
+ * worker must leave the duty to others when it wakes. */
+static int64_t trim(haft__worker *w, bool *trims)
+{
+    uint32_t none = 0;
+    *trims = false;
+    if (__builtin_expect(!haft__stacks_are_spare(), 1))
+        return INT64_MAX;
+    haft__stack_cache_flush(&w->stacks);
+    if (!haft__cas_acq_rel(&trimmer, &none, 1))
+        return INT64_MAX;
+    *trims = true;
+    stop_searching(w);
+    int64_t now, again;
+    do {
+        now = haft__os->now();
+        again = haft__stacks_trim(now);
+    } while (again <= now && haft__load_relaxed(&w->timers.earliest) > now && !work_is_visible(w));
+    return again;
+}
+
+/* Sleeps until woken, until a timer is due, for the time of a rescue, or until there is memory to be given back. */
 static void sleep_until_woken(haft__worker *w)
 {
     haft__sched *s = w->sched;
+    bool trims;
+    int64_t trim_at = trim(w, &trims);
     haft__store_relaxed(&w->sleep_word, HAFT__ASLEEP);
     haft__fetch_add_seq_cst(&s->sleepers, 1);
     stop_searching(w);
@@ -649,6 +679,8 @@ static void sleep_until_woken(haft__worker *w)
     bool rescues = false;
     if (!work_is_visible(w)) {
         int64_t deadline = haft__load_relaxed(&w->timers.earliest);
+        if (deadline > trim_at)
+            deadline = trim_at;
         uint32_t none = 0;
         if (haft__load_relaxed(&s->sleepers) < s->count && haft__cas_acq_rel(&s->rescuer, &none, 1)) {
             rescues = true;
@@ -665,6 +697,8 @@ static void sleep_until_woken(haft__worker *w)
         haft__fetch_sub_relaxed(&s->sleepers, 1);
     else
         w->is_searching = word == HAFT__WOKEN; /* then the waker counted us */
+    if (trims)
+        haft__store_release(&trimmer, 0);
     if (rescues) {
         haft__store_release(&s->rescuer, 0);
         rescue_timers(w, haft__os->now());
@@ -830,6 +864,7 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
 void haft__sched_fini(haft__sched *s)
 {
     free_reserves(s);
+    haft__stacks_trim_all();
 }
 
 uint64_t haft__sched_live(const haft__sched *s)

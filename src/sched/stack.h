@@ -9,7 +9,16 @@
  *
  * An arena chooses its guards at birth: MADV_GUARD_INSTALL, which splits no mapping; where the kernel lacks it
  * mprotect, which costs two mappings a slot, as long as all arenas together stay below a quarter of vm.max_map_count;
- * after that none, and a canary word at the low end is compared at each switch instead. */
+ * after that none, and a canary word at the low end is compared at each switch instead.
+ *
+ * Where a free stack is: in a worker's cache; or in the depot, warm, with its memory, in a magazine that any worker may
+ * take; or in its arena. Caches and magazines are last in, first out. Trimming moves stacks that lay warm in the depot,
+ * unused, for a whole interval into their arenas and gives their memory back to the kernel; an arena in which nothing is
+ * left in use gives back what describes its slots, too. Guards survive that, canaries are written anew. When there is
+ * no warm stack the lowest free slots of the oldest arena are taken, so that a program that once used many stacks comes
+ * to use a few arenas again. Addresses stay mapped for ever.
+ *
+ * Nobody trims but workers that have nothing else to do, and the end of a runtime; no thread exists for it. */
 #ifndef HAFT_SCHED_STACK_H
 #define HAFT_SCHED_STACK_H
 
@@ -27,10 +36,12 @@ enum haft__guard {
 typedef struct haft__stack {
     struct haft__stack *next;
     struct haft__stack *magazine; /* in the depot: the next magazine */
-    char *low;                    /* the lowest usable byte */
-    char *top;                    /* the byte behind the highest */
+    struct haft__arena *arena;
+    char *low; /* the lowest usable byte */
+    char *top; /* the byte behind the highest */
     uint8_t class;
-    uint8_t guard; /* enum haft__guard */
+    uint8_t guard;  /* enum haft__guard */
+    uint16_t count; /* in the depot: how many stacks this magazine holds */
     haft__fiber_note note;
 } haft__stack;
 
@@ -61,6 +72,19 @@ static inline haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned c
  * the next call. */
 void haft__stack_give(haft__stack_cache *cache, haft__stack *stack);
 void haft__stack_cache_flush(haft__stack_cache *cache);
+
+/* True if the depot holds more than it keeps for the next ones, so that somebody idle should look after it. A hint:
+ * whoever gave stacks back sees it himself, and others a moment later. */
+extern haft__atomic(uint32_t) haft__stacks_spare;
+static inline bool haft__stacks_are_spare(void)
+{
+    return haft__load_relaxed(&haft__stacks_spare) != 0;
+}
+/* Gives some memory back, if some is due: as much as takes a tenth of a millisecond. Returns when to call again: `now`
+ * if more is due already, INT64_MAX if there will be nothing. */
+int64_t haft__stacks_trim(int64_t now);
+/* Gives everything back that the depot holds, but for a few warm stacks. */
+void haft__stacks_trim_all(void);
 
 /* True if the address lies in a guard of some arena or below the usable part of a stack; from a signal handler. */
 bool haft__stack_is_guard(const void *address);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory over time: a burst of tasks takes what it needs, and soon after it the process has it back. Resident memory is
+ * what the kernel says (/proc/self/statm). */
+#include <haft/haft.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "callers.h"
+#include "os/os.h"
+#include "sched/sched.h"
+
+/* --- what the kernel says ----------------------------------------------------------------------------------------- */
+
+static size_t resident(void)
+{
+    unsigned long size, pages;
+    FILE *file = fopen("/proc/self/statm", "r");
+    check_ptr(file, !=, NULL);
+    check_int(fscanf(file, "%lu %lu", &size, &pages), ==, 2);
+    fclose(file);
+    return (size_t)pages * haft__os->page_size();
+}
+
+/* The sanitizers and Valgrind keep shadows, and memory that was freed. */
+static void only_where_memory_is_its_own(void)
+{
+    if (test_slowness() > 1)
+        skip("memory is not the program's own here");
+}
+
+/* --- a burst ------------------------------------------------------------------------------------------------------ */
+
+static _Atomic size_t waiting;
+
+static int waits_among_others(void)
+{
+    atomic_fetch_add(&waiting, 1);
+    int rc = haft_park();
+    atomic_fetch_sub(&waiting, 1);
+    return rc;
+}
+
+static int yields_until_all_wait(const size_t *n)
+{
+    until(atomic_load(&waiting) == *n);
+    return 0;
+}
+
+struct burst {
+    size_t n;
+    size_t stack_size;
+    haft_runtime *runtime;
+    haft_handle *handles;
+};
+
+static void begin_burst(struct burst *burst)
+{
+    burst->handles = mmap(NULL, burst->n * sizeof *burst->handles, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                          -1, 0); /* not of the allocator, which keeps what it has */
+    check_ptr(burst->handles, !=, MAP_FAILED);
+    for (size_t i = 0; i < burst->n; i++) {
+        burst->handles[i] =
+            haft_spawn(waits_among_others, HAFT_NO_FRAME, .stack_size = burst->stack_size, .runtime = burst->runtime);
+        check_int(haft_error(burst->handles[i]), ==, 0);
+    }
+    haft_handle all = haft_spawn(yields_until_all_wait, &burst->n, .runtime = burst->runtime);
+    check_int(haft_join(&all), ==, 0);
+}
+
+static void end_burst(struct burst *burst)
+{
+    for (size_t i = 0; i < burst->n; i++)
+        check_int(haft_unpark(burst->handles[i]), ==, 0);
+    for (size_t i = 0; i < burst->n; i++)
+        check_int(haft_join(&burst->handles[i]), ==, 0);
+    check_int(munmap(burst->handles, burst->n * sizeof *burst->handles), ==, 0);
+}
+
+static void wait_for_memory(size_t wanted, const char *what)
+{
+    size_t now = 0;
+    for (int tries = 0; tries < 500; tries++) {
+        now = resident();
+        if (now <= wanted)
+            return;
+        haft_sleep(10 * HAFT_MS);
+    }
+    fail("%s: %zu KiB resident, %zu wanted", what, now >> 10, wanted >> 10);
+}
+
+enum { MANY = 100000 };
+
+/* Ten percent of what the process had, or of a megabyte, if it had less. */
+static size_t a_little_more_than(size_t before)
+{
+    return before + (before > 1 << 20 ? before : 1 << 20) / 10;
+}
+
+/* The first burst brings what lasts: what describes jobs, and the allocator's own. */
+static void memory_comes_back(const struct burst *like)
+{
+    struct burst burst = *like;
+    begin_burst(&burst);
+    end_burst(&burst);
+    while (haft__stacks_are_spare())
+        haft_sleep(10 * HAFT_MS);
+    size_t before = resident();
+    begin_burst(&burst);
+    size_t during = resident();
+    check_uint(during - before, >, burst.n * haft__os->page_size() / 2);
+    end_burst(&burst);
+    wait_for_memory(a_little_more_than(before), "after the burst");
+    wait_for_memory(before + (during - before) / 10, "after the burst");
+}
+
+TEST("within five seconds after a hundred thousand tasks the memory is back, in the default runtime")
+{
+    only_where_memory_is_its_own();
+    memory_comes_back(&(struct burst){ .n = MANY });
+}
+
+TEST("within five seconds after a hundred thousand tasks the memory is back, in a runtime of one worker")
+{
+    only_where_memory_is_its_own();
+    haft_runtime *runtime = haft_runtime_new(.workers = 1);
+    check_ptr(runtime, !=, NULL);
+    memory_comes_back(&(struct burst){ .n = MANY, .runtime = runtime });
+    check_int(haft_runtime_drop(&runtime), ==, 0);
+}
+
+TEST("within five seconds after many tasks with large stacks the memory is back, beside four workers")
+{
+    only_where_memory_is_its_own();
+    haft_runtime *runtime = haft_runtime_new(.workers = 4);
+    check_ptr(runtime, !=, NULL);
+    memory_comes_back(&(struct burst){ .n = MANY / 20, .stack_size = 1 << 20, .runtime = runtime });
+    check_int(haft_runtime_drop(&runtime), ==, 0);
+}
+
+static int is_the_only_task(void)
+{
+    memory_comes_back(&(struct burst){ .n = MANY / 4 });
+    return 0;
+}
+
+TEST("the memory is back after a burst in haft_run, while its main body sleeps")
+{
+    only_where_memory_is_its_own();
+    check_int(haft_run(is_the_only_task, HAFT_NO_FRAME, .workers = 1), ==, 0);
+}
+
+TEST("a runtime that ends gives the memory of its stacks back at once")
+{
+    only_where_memory_is_its_own();
+    size_t before[2];
+    for (int i = 0; i < 2; i++) {
+        haft_runtime *runtime = haft_runtime_new(.workers = 2);
+        check_ptr(runtime, !=, NULL);
+        struct burst burst = { .n = MANY / 4, .runtime = runtime };
+        begin_burst(&burst);
+        end_burst(&burst);
+        check_int(haft_runtime_drop(&runtime), ==, 0);
+        before[i] = resident();
+        check_uint(before[i], <, burst.n * haft__os->page_size() / 2);
+    }
+    check_uint(before[1], <=, a_little_more_than(before[0]));
+}
+
+/* --- who does it -------------------------------------------------------------------------------------------------- */
+
+static struct haft__os os;
+static _Atomic unsigned sleeping_for_ever;
+static _Atomic unsigned discards;
+
+static int counted_futex_wait(haft__atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    const haft__thread *here = haft__here_or_null();
+    bool is_idle = here != NULL && here->worker != NULL && deadline == INT64_MAX;
+    if (is_idle)
+        atomic_fetch_add(&sleeping_for_ever, 1);
+    int rc = haft__os_linux.futex_wait(word, expected, deadline);
+    if (is_idle)
+        atomic_fetch_sub(&sleeping_for_ever, 1);
+    return rc;
+}
+
+static int counted_advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice)
+{
+    if (advice == HAFT__ADVISE_DISCARD)
+        atomic_fetch_add(&discards, 1);
+    return haft__os_linux.advise_each(ranges, count, advice);
+}
+
+static void until_all_sleep(unsigned workers)
+{
+    while (atomic_load(&sleeping_for_ever) < workers)
+        poll(NULL, 0, 1);
+}
+
+TEST("workers sleep without an end once nothing is left to give back")
+{
+    os = haft__os_linux;
+    os.futex_wait = counted_futex_wait;
+    os.advise_each = counted_advise_each;
+    haft__os_replace(&os);
+    haft_runtime *runtime = haft_runtime_new(.workers = 2);
+    check_ptr(runtime, !=, NULL);
+    until_all_sleep(2);
+    check_uint(atomic_load(&discards), ==, 0);
+    struct burst burst = { .n = 1000, .runtime = runtime };
+    begin_burst(&burst);
+    end_burst(&burst);
+    until_all_sleep(2);
+    check_uint(atomic_load(&discards), >, 0);
+    check(!haft__stacks_are_spare());
+    check_int(haft_runtime_drop(&runtime), ==, 0);
+}
+
+/* --- nothing that is in use is given back ------------------------------------------------------------------------- */
+
+/* Time runs a thousand times as fast, so that whatever lies in the depot for half a millisecond is given back. */
+enum { HASTE = 1000 };
+
+static int64_t fast_now(void)
+{
+    return haft__os_linux.now() * HASTE;
+}
+
+static int fast_futex_wait(haft__atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    return haft__os_linux.futex_wait(word, expected, deadline == INT64_MAX ? deadline : deadline / HASTE + 1);
+}
+
+enum { DEPTHS = 8, PATTERN = 900 };
+
+/* Fills some pages of its stack, waits meanwhile, and finds all as it was. */
+static int fills_and_looks(unsigned seed, int depth)
+{
+    unsigned char bytes[PATTERN];
+    for (int i = 0; i < PATTERN; i++)
+        bytes[i] = (unsigned char)(seed + (unsigned)i * 7);
+    int rc = depth > 0 ? fills_and_looks(seed * 31 + 1, depth - 1) : haft_park();
+    for (int i = 0; i < PATTERN; i++)
+        check_uint(bytes[i], ==, (unsigned char)(seed + (unsigned)i * 7));
+    return rc;
+}
+
+static int keeps_its_stack(const unsigned *seed)
+{
+    return fills_and_looks(*seed, (int)(*seed % DEPTHS));
+}
+
+static int comes_and_goes(const unsigned *seed)
+{
+    enum { MOST = 300 };
+    haft_handle hs[MOST];
+    unsigned random = *seed;
+    for (size_t round = rounds(60, 4000); round > 0; round--) {
+        random = random * 1664525 + 1013904223;
+        unsigned n = (random >> 16) % MOST + 1;
+        for (unsigned i = 0; i < n; i++)
+            hs[i] = haft_spawn(keeps_its_stack, &i, .stack_size = (random >> i % 8 & 7) == 0 ? 100000u : 0);
+        check_int(haft_sleep((int64_t)(random % 1000) * HAFT_US * HASTE), ==, 0);
+        /* Each once, but not in the order of their spawn: the step is a prime above all n. */
+        for (unsigned i = 0; i < n; i++)
+            check_int(haft_unpark(hs[i * 307 % n]), ==, 0);
+        for (unsigned i = 0; i < n; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+    }
+    return 0;
+}
+
+static void storm(unsigned workers)
+{
+    haft_runtime *runtime = haft_runtime_new(.workers = workers);
+    check_ptr(runtime, !=, NULL);
+    haft_handle hs[3];
+    for (unsigned i = 0; i < 3; i++)
+        hs[i] = haft_spawn(comes_and_goes, &i, .runtime = runtime);
+    for (unsigned i = 0; i < 3; i++)
+        check_int(haft_join(&hs[i]), ==, 0);
+    check_int(haft_runtime_drop(&runtime), ==, 0);
+}
+
+static int refused_guard(void *memory, size_t size, enum haft__os_advice advice)
+{
+    return advice == HAFT__ADVISE_GUARD ? -EINVAL : haft__os_linux.advise(memory, size, advice);
+}
+
+static int refused_protection(void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    return -ENOMEM;
+}
+
+/* With the guards of this kernel, with protected pages, and with canaries. */
+static void storm_with(enum haft__guard guard)
+{
+    os = haft__os_linux;
+    os.now = fast_now;
+    os.futex_wait = fast_futex_wait;
+    os.advise_each = counted_advise_each;
+    if (guard != HAFT__GUARD_ADVISED)
+        os.advise = refused_guard;
+    if (guard == HAFT__GUARD_CANARY)
+        os.protect_none = refused_protection;
+    haft__os_replace(&os);
+    for (unsigned workers = 1; workers <= 3; workers++)
+        storm(workers);
+    check_uint(atomic_load(&discards), >, 0);
+}
+
+TEST("no stack that is in use is given back, with the best guards that there are")
+{
+    storm_with(HAFT__GUARD_ADVISED);
+}
+
+TEST("no stack that is in use is given back, with protected pages")
+{
+    storm_with(HAFT__GUARD_PROTECTED);
+}
+
+TEST("no stack that is in use is given back, with canaries")
+{
+    storm_with(HAFT__GUARD_CANARY);
+}
