@@ -442,6 +442,13 @@ template <auto Body, class Item> int for_each(Item *items, std::size_t n, const 
     return haft_for_each_raw(detail::guarded<Body>, detail::lent(items), sizeof(Item), n, file);
 }
 
+/* haft::ticker_start(&t, period, HAFT_TICK_SKIP): as haft_ticker_start. */
+inline int ticker_start(haft_ticker *t, std::int64_t period, haft_missed_ticks missed = HAFT_TICK_BURST)
+{
+    const haft_ticker_options o = { sizeof o, missed };
+    return haft_ticker_start_raw(t, period, &o);
+}
+
 /* --- to the end of the block -------------------------------------------------------------------------------------- */
 
 /* haft::timeout t(50 * HAFT_MS): HAFT_TIMEOUT as an object of the block. */

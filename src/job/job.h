@@ -192,6 +192,11 @@ bool haft__pool_withdraw(haft__job *job);
  * stuck: their threads end by themselves if they ever come back. */
 void haft__pool_stop(haft_runtime *runtime, bool leaves);
 
+/* --- Time (job/time.c) --- */
+
+/* Waits until that moment. 0, or the refusal, which the caller tells. */
+int haft__sleep_until(haft__root *me, int64_t until);
+
 /* --- Panics (job/panic.c) --- */
 
 /* A wall, and the blocks that are open outside of it. */

@@ -18,6 +18,21 @@ static int64_t after(int64_t nanoseconds)
     return __builtin_add_overflow(now, nanoseconds, &sum) ? INT64_MAX : sum;
 }
 
+int haft__sleep_until(haft__root *me, int64_t until)
+{
+    int64_t outer = me->deadline;
+    bool is_outer = outer <= until;
+    while (haft__os->now() < until) {
+        int rc = haft__refusal(me);
+        if (rc != 0)
+            return rc;
+        me->deadline = is_outer ? outer : until;
+        haft__park();
+        me->deadline = outer;
+    }
+    return 0;
+}
+
 int haft_sleep(int64_t nanoseconds)
 {
     haft__thread *here = haft__here();
@@ -25,18 +40,8 @@ int haft_sleep(int64_t nanoseconds)
         return haft__here_error();
     haft__root *me = here->root;
     int rc = haft__refusal(me);
-    if (rc != 0 || nanoseconds <= 0)
-        return haft__tell(me, rc);
-    int64_t until = after(nanoseconds), outer = me->deadline;
-    bool is_outer = outer <= until;
-    while (haft__os->now() < until) {
-        rc = haft__refusal(me);
-        if (rc != 0)
-            break;
-        me->deadline = is_outer ? outer : until;
-        haft__park();
-        me->deadline = outer;
-    }
+    if (rc == 0 && nanoseconds > 0)
+        rc = haft__sleep_until(me, after(nanoseconds));
     return haft__tell(me, rc);
 }
 

@@ -158,6 +158,18 @@ int splits(struct sum *s, char *text)
     return rc | haft_for_each(takes_array, numbers, 2) | haft_for_each(raw, text, 4) | haft_for_each(raw, sums, 2);
 }
 
+struct ticks {
+    haft_ticker fast, slow;
+};
+
+int ticks(struct ticks *t);
+int ticks(struct ticks *t)
+{
+    int rc = haft_ticker_start(&t->fast, 10 * HAFT_MS) | haft_ticker_start(&t->slow, HAFT_S, .missed = HAFT_TICK_DELAY);
+    HAFT_DEFER(haft_ticker_drop, &t->fast);
+    return rc | haft_ticker_wait(&t->fast);
+}
+
 int sets(const int *values, size_t n);
 int sets(const int *values, size_t n)
 {

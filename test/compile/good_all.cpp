@@ -66,6 +66,8 @@ int all(sum *p)
     rc |=
         haft::all(rcs, haft::arm<sum_to>(&s), haft::arm<nothing>()) | haft::all_or_abort(nullptr, haft::arm<nothing>());
     rc |= haft::both<sum_to, nothing>(&s, HAFT_NO_FRAME) | haft::for_each<sum_to>(&s, 1);
+    haft_ticker ticker;
+    rc |= haft::ticker_start(&ticker, HAFT_MS) | haft::ticker_start(&ticker, HAFT_MS, HAFT_TICK_SKIP);
     haft::timeout t(HAFT_MS);
     haft::shield masked;
     return rc;
