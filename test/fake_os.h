@@ -336,6 +336,16 @@ static size_t fake_os_map_count_limit(void)
     return fake_os.options.map_count_limit;
 }
 
+static unsigned fake_os_thread_count(void)
+{
+    return 1;
+}
+
+static bool fake_os_may_be_signalled(void)
+{
+    return false;
+}
+
 static int fake_os_at_fork_child(void (*what)(void))
 {
     (void)what; /* nobody forks here */
@@ -399,6 +409,8 @@ __attribute__((unused)) static void fake_os_enter(struct fake_os_options options
         .alternate_stack_leave = fake_os_alternate_stack_leave,
         .cpu_count = fake_os_cpu_count,
         .map_count_limit = fake_os_map_count_limit,
+        .thread_count = fake_os_thread_count,
+        .may_be_signalled = fake_os_may_be_signalled,
         .at_fork_child = fake_os_at_fork_child,
         .fault_handler_install = fake_os_fault_handler_install,
         .write_error = fake_os_write_error,

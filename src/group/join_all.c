@@ -102,7 +102,7 @@ static int wait_for_ends(gathering *g, haft_handle *hs, size_t n, size_t members
             continue;
         }
         g->waiter = me->record;
-        haft__park_unlocking(&g->lock);
+        haft__park_unlocking_for(&g->lock, "the ends of all its handles", NULL);
         haft__lock_acquire(&g->lock);
         g->waiter = NULL;
     }

@@ -143,7 +143,7 @@ static int wait_for_children(haft_scope *s, haft__root *me)
         if (rc != 0)
             return rc;
         s->waiting_ = 1;
-        haft__park_unlocking(lock_of(s));
+        haft__park_unlocking_for(lock_of(s), "the children of its scope", NULL);
         haft__lock_acquire(lock_of(s));
         s->waiting_ = 0;
     }

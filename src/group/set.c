@@ -88,7 +88,7 @@ static int wait_in(haft_set *set, haft__link *waiters, haft__root *me)
         return rc;
     waiter self = { .record = me->record };
     haft__list_append(waiters, &self.link);
-    haft__park_unlocking(&set->lock);
+    haft__park_unlocking_for(&set->lock, waiters == &set->takers ? "the next of its set" : "room in its set", NULL);
     haft__lock_acquire(&set->lock);
     haft__list_remove(&self.link); /* unless marked, which took it out */
     return 0;

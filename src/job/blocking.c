@@ -15,11 +15,11 @@ static int wait_for(haft__job *job, haft__root *me)
         if (rc != 0) { /* begun */
             haft__shield shield = haft__shield_raise(me);
             while ((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0)
-                haft__park();
+                haft__park_for("the end of", &job->record);
             haft__shield_lower(me, shield);
             break;
         }
-        haft__park();
+        haft__park_for("the end of", &job->record);
     }
     return 0;
 }
@@ -44,7 +44,8 @@ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const char *place
                                   .options = &options,
                                   .kind = HAFT_BLOCKING,
                                   .lend = true,
-                                  .owner = HAFT__CLAIMED | (uint64_t)me->index << HAFT__JOINER_SHIFT };
+                                  .owner = HAFT__CLAIMED | (me->deadline == INT64_MAX ? HAFT__AWAITED : 0) |
+                                           (uint64_t)me->index << HAFT__JOINER_SHIFT };
     haft__job *job = NULL;
     rc = haft__job_make(&spec, &job);
     if (rc != 0)

@@ -158,6 +158,8 @@ static inline bool haft__job_fits(const haft__job *job, const void *frame, size_
 /* Claims the job behind a handle for good, ended or not. 0, HAFT_ESTALE, HAFT_EBUSY, HAFT_EINVAL, the error that h
  * carries. *was_done tells whether it had ended. */
 int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool *was_done);
+/* Gives the claim of a join back. False: the job has ended meanwhile and is the caller's to reap. */
+bool haft__job_give_up(haft__job *job);
 /* Gives a claim back, whether the job has ended or not. */
 void haft__job_unclaim(haft__job *job);
 /* The job behind a handle that is not null and carries no error. */
@@ -170,6 +172,18 @@ int haft__job_code(const haft__job *job);
  * fence, wake. */
 bool haft__job_mark_aborted(haft__record *record, uint64_t generation);
 void haft__job_abort(haft__job *job);
+
+/* --- Rings of joins (job/ring.c) --- */
+
+/* True if the caller, who has just claimed that job, would wait for itself by waiting for the job's end; the claim was
+ * taken back. The checked build spells the ring out on standard error. */
+bool haft__closes_ring_slowly(haft__job *job, const haft__root *me);
+static inline bool haft__closes_ring(haft__job *job, const haft__root *me)
+{
+    /* Nobody waits for most of those who wait. Sequentially consistent: see job/ring.c. */
+    return __builtin_expect((haft__load_seq_cst(&me->record->state) & HAFT__AWAITED) != 0, 0) &&
+           haft__closes_ring_slowly(job, me);
+}
 
 /* --- Watching (job/watch.c) --- */
 int haft__watch(haft__job *job, uint64_t generation, haft__root *me);
@@ -232,6 +246,9 @@ typedef struct haft__sight {
 bool haft__job_peek(haft__record *record, haft__sight *out);
 /* Frees a job's name, which is not null, while others may be looking at it. */
 void haft__job_forget_name(haft__job *job);
+
+/* Writes to standard error what every job and thread waits for; for a program in which nothing moves. */
+void haft__job_print_waits(void);
 
 /* Arranges for the list of what is alive at exit; the checked build only. */
 void haft__job_leaks_setup(void);

@@ -107,38 +107,41 @@ static int check_state(uint64_t state, uint64_t id)
     return (state & HAFT__GROUP) != 0 && haft__joiner(state) == 0 ? HAFT_ESTALE : HAFT_EBUSY;
 }
 
-/* Claims, or tells why not. *seen is the state with the claim in it. */
-static int claim(haft__job *job, uint64_t id, const haft__root *me, uint64_t *seen)
+/* Claims, or tells why not. The flags show beside the claim; *seen is the state with both in it. */
+static int claim(haft__job *job, uint64_t id, const haft__root *me, uint64_t flags, uint64_t *seen)
 {
     uint64_t state = haft__load_acquire(&job->record.state);
     for (;;) {
         int rc = check_state(state, id);
         if (rc != 0)
             return rc;
-        uint64_t next = (state & ~HAFT__JOINER_MASK) | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED;
-        if (haft__cas_weak_acq_rel(&job->record.state, &state, next)) {
+        uint64_t next =
+            (state & ~HAFT__JOINER_MASK) | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | flags;
+        /* Sequentially consistent: see closes_ring. */
+        if (haft__cas_seq_cst(&job->record.state, &state, next)) {
             *seen = next;
             return 0;
         }
     }
 }
 
+#define CLAIM (HAFT__JOINER_MASK | HAFT__CLAIMED | HAFT__AWAITED)
+
 /* Takes the claim back. False: the job has ended meanwhile and is the caller's to reap. */
-static bool unclaim(haft__job *job)
+bool haft__job_give_up(haft__job *job)
 {
     uint64_t state = haft__load_acquire(&job->record.state);
     do {
         if ((state & HAFT__DONE) != 0)
             return false;
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(HAFT__JOINER_MASK | HAFT__CLAIMED)));
+    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~CLAIM));
     return true;
 }
 
 void haft__job_unclaim(haft__job *job)
 {
     uint64_t state = haft__load_acquire(&job->record.state);
-    while (
-        !haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(HAFT__JOINER_MASK | HAFT__CLAIMED | HAFT__GROUP)))
+    while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(CLAIM | HAFT__GROUP)))
         ;
 }
 
@@ -159,7 +162,7 @@ int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool 
         return rc;
     haft__job *job = job_of_slot(h->slot_);
     uint64_t state;
-    rc = claim(job, h->id_, me, &state);
+    rc = claim(job, h->id_, me, 0, &state);
     if (rc != 0)
         return rc;
     *out = job;
@@ -183,13 +186,13 @@ static int wait_claimed(haft__job *job, haft__root *me)
     while (((state = haft__load_acquire(&job->record.state)) & HAFT__DONE) == 0) {
         int rc = haft__refusal(me);
         if (rc != 0)
-            return unclaim(job) ? haft__tell(me, rc) : 0;
+            return haft__job_give_up(job) ? haft__tell(me, rc) : 0;
         if (__builtin_expect((state & HAFT__ABORT) != 0, 0)) {
             end_if_withdrawn(job, state);
             if ((haft__load_acquire(&job->record.state) & HAFT__DONE) != 0)
                 break;
         }
-        haft__park();
+        haft__park_for("the end of", &job->record);
     }
     return 0;
 }
@@ -217,7 +220,7 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
         return HAFT_EAGAIN;
     if (!try && (rc = haft__refusal_on_entry(me)) != 0)
         return rc;
-    rc = claim(job, h->id_, me, &state);
+    rc = claim(job, h->id_, me, me->deadline == INT64_MAX ? HAFT__AWAITED : 0, &state);
     if (rc != 0)
         return rc;
     if (!haft__job_fits(job, frame, size)) {
@@ -225,6 +228,8 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
         return HAFT_EINVAL;
     }
     if ((state & HAFT__DONE) == 0) {
+        if (haft__closes_ring(job, me))
+            return HAFT_EDEADLK;
         rc = wait_claimed(job, me);
         if (rc != 0)
             return rc;
@@ -425,7 +430,7 @@ int haft_park(void)
         }
         rc = haft__refusal(me);
         if (rc == 0)
-            haft__park();
+            haft__park_for("its token", NULL);
     }
     return haft__tell(me, rc);
 }

@@ -111,7 +111,7 @@ static bool get_call(pool_thread *self)
         uint32_t word = haft__load_acquire(&self->word);
         if (word != IDLE)
             return word == CALLED;
-        if (haft__os->futex_wait(&self->word, IDLE, deadline) != -ETIMEDOUT)
+        if (haft__sleep(&self->thread.sleeper, &self->word, IDLE, deadline, true) != -ETIMEDOUT)
             continue;
         haft__lock_acquire(&pool->lock);
         bool is_idle = haft__load_relaxed(&self->word) == IDLE;

@@ -16,6 +16,8 @@
  * closer goes on. */
 #include "job/job.h"
 
+#include "check/deadlock.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -93,7 +95,7 @@ static bool wait_for_jobs(haft_runtime *runtime, uint64_t remaining, int64_t dea
     haft__shield shield = haft__shield_raise(me);
     me->deadline = deadline;
     while (live_jobs(runtime) > remaining && haft__os->now() < deadline)
-        haft__park();
+        haft__park_for("the end of the other jobs", NULL);
     haft__shield_lower(me, shield);
     return live_jobs(runtime) <= remaining;
 }
@@ -183,6 +185,7 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
     haft__fence_setup();
     haft__overflow_setup();
     haft__job_leaks_setup();
+    haft__deadlock_setup(haft__job_print_waits);
     unsigned count_wanted = options->workers != 0 ? options->workers : haft__os->cpu_count();
     if (count_wanted > 1024)
         return HAFT_EINVAL;
@@ -426,7 +429,7 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
         haft__sched_work(&call.runtime->sched);
     haft__shield shield = haft__shield_raise(me);
     while (haft__load_acquire(&call.has_ended) == 0)
-        haft__park();
+        haft__park_for("the end of", &job->record);
     haft__shield_lower(me, shield);
     haft__job_reap(job, NULL, 0, NULL);
     runtime_unmake(call.runtime, call.have_others_ended);

@@ -27,7 +27,7 @@ int haft__sleep_until(haft__root *me, int64_t until)
         if (rc != 0)
             return rc;
         me->deadline = is_outer ? outer : until;
-        haft__park();
+        haft__park_for("a time to come", NULL);
         me->deadline = outer;
     }
     return 0;

@@ -46,7 +46,7 @@ int haft__watch(haft__job *job, uint64_t generation, haft__root *me)
     haft__list_append(&bucket->watchers, &self.link);
     int rc = 0;
     while (!self.is_done && (rc = haft__refusal(me)) == 0) {
-        haft__park_unlocking(&bucket->lock);
+        haft__park_unlocking_for(&bucket->lock, "the end of", &job->record);
         haft__lock_acquire(&bucket->lock);
     }
     if (self.is_done)

@@ -5,6 +5,8 @@
 #ifndef HAFT_OS_LINUX_H
 #define HAFT_OS_LINUX_H
 
+#include <signal.h>
+
 #include "os/os.h"
 
 /* --- memory.c --------------------------------------------------------------------------------------------------- */
@@ -36,6 +38,10 @@ void haft__linux_thread_set_name(const char *name);
 int haft__linux_thread_stack(void **low, size_t *size);
 int *haft__linux_thread_errno(void);
 
+/* All signals that somebody may send; those left out are raised by what the thread itself does, and blocking them would
+ * turn a fault into an exit without a report. */
+void haft__linux_asynchronous_signals(sigset_t *set);
+
 /* --- fault.c ----------------------------------------------------------------------------------------------------- */
 int haft__linux_alternate_stack_enter(void **memory);
 void haft__linux_alternate_stack_leave(void *memory);
@@ -49,6 +55,8 @@ unsigned haft__linux_cpu_quota(const char *root);
 
 /* --- process.c --------------------------------------------------------------------------------------------------- */
 size_t haft__linux_map_count_limit(void);
+unsigned haft__linux_thread_count(void);
+bool haft__linux_may_be_signalled(void);
 int haft__linux_at_fork_child(void (*what)(void));
 void haft__linux_write_error(const char *text, size_t length);
 void haft__linux_abort(void);

@@ -99,6 +99,9 @@ struct haft__os {
     /* --- process ------------------------------------------------------------------------------------------ */
     unsigned (*cpu_count)(void);     /* that this process may really use: affinity and cgroup quotas; >= 1 */
     size_t (*map_count_limit)(void); /* vm.max_map_count, 0: unknown */
+    unsigned (*thread_count)(void);  /* how many threads this process has, whoever made them; 0: unknown */
+    /* True if a signal that others send, and not only a fault of the thread's own, would run a handler. */
+    bool (*may_be_signalled)(void);
     /* what() runs in the child of every fork from now on, on its only thread. */
     int (*at_fork_child)(void (*what)(void));
     /* handler is called on the faulting thread's alternate stack for SIGSEGV and SIGBUS; when it returns false the

@@ -8,7 +8,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,6 +80,39 @@ size_t haft__linux_map_count_limit(void)
         limit = limit * 10 + (size_t)(*c - '0');
     haft__linux_release(text);
     return limit;
+}
+
+unsigned haft__linux_thread_count(void)
+{
+    static const char key[] = "\nThreads:\t";
+    char *text = haft__linux_read_file("/proc/self/status");
+    const char *found = text != NULL ? strstr(text, key) : NULL;
+    unsigned count = 0;
+
+    if (found != NULL)
+        for (const char *c = found + sizeof key - 1; *c >= '0' && *c <= '9'; c++)
+            count = count * 10 + (unsigned)(*c - '0');
+    haft__linux_release(text);
+    return count;
+}
+
+bool haft__linux_may_be_signalled(void)
+{
+    int saved = errno;
+    sigset_t set;
+    bool found = false;
+
+    haft__linux_asynchronous_signals(&set);
+    for (int number = 1; number <= SIGRTMAX && !found; number++) {
+        struct sigaction action;
+
+        /* The C library hides its own two signals. */
+        if (sigismember(&set, number) == 1 && sigaction(number, NULL, &action) == 0)
+            found =
+                (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+    }
+    errno = saved;
+    return found;
 }
 
 int haft__linux_at_fork_child(void (*what)(void))

@@ -79,9 +79,7 @@ static size_t usable_stack_size(size_t wanted)
     return (wanted + page - 1) / page * page;
 }
 
-/* All signals that somebody may send; those left out are raised by what the thread itself does, and blocking them would
- * turn a fault into an exit without a report. */
-static void asynchronous_signals(sigset_t *set)
+void haft__linux_asynchronous_signals(sigset_t *set)
 {
     static const int synchronous[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
 
@@ -107,7 +105,7 @@ static int create(haft__os_thread *out, size_t stack_size, struct start *start)
             goto destroy;
     }
     /* A thread starts with its creator's mask, so that no signal finds it before it could block anything. */
-    asynchronous_signals(&blocked);
+    haft__linux_asynchronous_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     rc = pthread_create(&thread, &attributes, thread_main, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

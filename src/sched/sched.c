@@ -689,7 +689,7 @@ static void sleep_until_woken(haft__worker *w)
                 deadline = soon;
         }
         while (haft__load_acquire(&w->sleep_word) == HAFT__ASLEEP)
-            if (haft__os->futex_wait(&w->sleep_word, HAFT__ASLEEP, deadline) == -ETIMEDOUT)
+            if (haft__sleep(&w->thread.sleeper, &w->sleep_word, HAFT__ASLEEP, deadline, false) == -ETIMEDOUT)
                 break;
     }
     uint32_t word = haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE);

@@ -15,12 +15,14 @@ void haft__thread_enter(haft__thread *thread)
     thread->before = haft__here_or_null();
     thread->errno_address = haft__os->thread_errno();
     thread->root = &thread->own;
+    haft__sleeper_enter(&thread->sleeper, thread->before != NULL ? &thread->before->sleeper : NULL);
     haft__arch_tls_store(haft__current_thread, thread);
 }
 
 void haft__thread_leave(haft__thread *thread)
 {
     haft__record_cache_flush(&thread->records);
+    haft__sleeper_leave(&thread->sleeper, thread->before != NULL ? &thread->before->sleeper : NULL);
     haft__arch_tls_store(haft__current_thread, thread->before);
 }
 

@@ -34,13 +34,14 @@ struct haft__root;
 struct haft__sched;
 
 enum {
-    HAFT__DONE = 1,     /* ended; the outcome is in the descriptor */
-    HAFT__CLAIMED = 2,  /* somebody joins, detaches or owns the right to; at most one */
-    HAFT__ABORT = 4,    /* an abort was requested */
-    HAFT__DETACHED = 8, /* nobody will join: whoever ends it recycles it */
-    HAFT__WATCHED = 16, /* haft_wait callers are enrolled */
-    HAFT__GROUP = 32,   /* owned by a set or a scope, which is told of the end */
-    HAFT__TOKEN = 64,   /* haft_park's token */
+    HAFT__DONE = 1,      /* ended; the outcome is in the descriptor */
+    HAFT__CLAIMED = 2,   /* somebody joins, detaches or owns the right to; at most one */
+    HAFT__ABORT = 4,     /* an abort was requested */
+    HAFT__DETACHED = 8,  /* nobody will join: whoever ends it recycles it */
+    HAFT__WATCHED = 16,  /* haft_wait callers are enrolled */
+    HAFT__GROUP = 32,    /* owned by a set or a scope, which is told of the end */
+    HAFT__TOKEN = 64,    /* haft_park's token */
+    HAFT__AWAITED = 128, /* with CLAIMED: the joiner waits for the end, and no deadline of its own ends that */
     HAFT__FLAGS = 255,
 };
 #define HAFT__JOINER_SHIFT 8

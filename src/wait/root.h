@@ -15,6 +15,7 @@
 #include "arch/announce.h"
 #include "arch/arch.h"
 #include "arch/tls.h"
+#include "check/deadlock.h"
 #include "haft/panic.h"
 #include "wait/record.h"
 
@@ -41,6 +42,8 @@ typedef struct haft__root {
     uint32_t shields;              /* how many are open */
     uint32_t index;                /* of the record */
     uint32_t worker;               /* a task's: the number of the worker that it last ran on */
+    const char *waits_for;         /* while it is parked, for reports: "the end of", or null: not said */
+    haft__record *waits_on;        /* and whose, or null */
     uint32_t passes;               /* how often its last worker passed it on; see src/sched */
     bool is_refused;               /* there was no memory for a stack: the job ends here without running */
     bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
@@ -55,7 +58,8 @@ typedef struct haft__thread {
     haft__record_cache records;
     void *signal_stack;
     struct haft__sched *home; /* for jobs spawned here without a runtime; null: the default one */
-    haft__root own;           /* of the thread's own stack */
+    haft__sleeper sleeper;
+    haft__root own; /* of the thread's own stack */
     haft__fiber_note note;
 } haft__thread;
 

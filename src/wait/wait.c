@@ -20,7 +20,7 @@ static void thread_wait(haft__root *root)
         haft__spin("a thread waits to be woken");
     }
     while (haft__load_acquire(&record->word) == HAFT__PARKED) {
-        int rc = haft__os->futex_wait(&record->word, HAFT__PARKED, root->deadline);
+        int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__PARKED, root->deadline, false);
         if (rc == -ETIMEDOUT) {
             uint32_t parked = HAFT__PARKED;
             /* Lost to a waker: the wake counts. */
@@ -30,7 +30,7 @@ static void thread_wait(haft__root *root)
     }
 }
 
-void haft__park(void)
+void haft__park_for(const char *what, haft__record *whose)
 {
     haft__root *root = haft__here_or_null()->root;
     haft__record *record = root->record;
@@ -40,6 +40,8 @@ void haft__park(void)
         haft__exchange_acquire(&record->word, HAFT__RUNNING);
         return;
     }
+    root->waits_for = what;
+    root->waits_on = whose;
     if (is_task(record)) {
         haft__task_park(root);
         return;
@@ -51,10 +53,12 @@ void haft__park(void)
         haft__exchange_acquire(&record->word, HAFT__RUNNING);
 }
 
-void haft__park_unlocking(haft__lock *lock)
+void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *whose)
 {
     haft__root *root = haft__here_or_null()->root;
     haft__record *record = root->record;
+    root->waits_for = what;
+    root->waits_on = whose;
     if (is_task(record)) {
         haft__task_park_unlocking(root, lock);
         return;

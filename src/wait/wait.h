@@ -20,9 +20,18 @@
 #include "wait/lock.h"
 #include "wait/root.h"
 
-/* Waits until the running record is woken or its deadline has passed, or without cause. Suspends. */
-void haft__park(void);
-void haft__park_unlocking(haft__lock *lock);
+/* Waits until the running record is woken or its deadline has passed, or without cause. Suspends. What is waited for is
+ * said to reports, as a phrase ("the end of") and, if it is one, whose; the text is static. */
+void haft__park_for(const char *what, haft__record *whose);
+void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *whose);
+static inline void haft__park(void)
+{
+    haft__park_for(NULL, NULL);
+}
+static inline void haft__park_unlocking(haft__lock *lock)
+{
+    haft__park_unlocking_for(lock, NULL, NULL);
+}
 
 /* Ends one park of that record, the present or the next. From anywhere; allocates nothing. */
 void haft__wake(haft__record *record);

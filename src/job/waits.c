@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who waits for what, for the report of a program in which everything waits. Nothing moves while it is written, so
+ * what parked records and their roots hold can be read as it is. */
+#include "job/job.h"
+
+#include <stdio.h>
+
+#include "check/deadlock.h"
+
+/* Lines that a report has at most; a program may have a million jobs. */
+#define MOST_LINES 100
+
+static void say(const char *line, int length, size_t room)
+{
+    if (length > 0)
+        haft__os->write_error(line, (size_t)length < room ? (size_t)length : room - 1);
+}
+
+/* "reader (spawned at a.c:12)", or "a plain thread". */
+static void describe(haft__record *record, char *text, size_t size)
+{
+    haft__sight sight;
+    if (haft__job_peek(record, &sight))
+        snprintf(text, size, "%s (spawned at %s)", sight.name, sight.place);
+    else
+        snprintf(text, size, "a plain thread");
+}
+
+static void print_wait(haft__record *record, void *argument)
+{
+    unsigned *lines = argument;
+    uint8_t kind = haft__load_relaxed(&record->kind);
+    /* Acquire: partner of the store of PARKED; what the waiter noted in its root is seen. */
+    if (kind == HAFT__KIND_FREE || haft__load_acquire(&record->word) != HAFT__PARKED || record->root == NULL)
+        return;
+    if (kind != HAFT__KIND_PLAIN && (haft__load_acquire(&record->state) & HAFT__DONE) != 0)
+        return;
+    if (++*lines > MOST_LINES)
+        return;
+    char who[320], whose[320] = "", line[800];
+    describe(record, who, sizeof who);
+    const haft__root *root = record->root;
+    const char *what = root->waits_for != NULL ? root->waits_for : "something that others do";
+    if (root->waits_on != NULL)
+        describe(root->waits_on, whose, sizeof whose);
+    int n = snprintf(line, sizeof line, "haft:   %s waits for %s%s%s\n", who, what, *whose != '\0' ? " " : "", whose);
+    say(line, n, sizeof line);
+}
+
+void haft__job_print_waits(void)
+{
+    unsigned lines = 0;
+    haft__record_each(print_wait, &lines);
+    char line[80];
+    if (lines > MOST_LINES)
+        say(line, snprintf(line, sizeof line, "haft:   and %u more\n", lines - MOST_LINES), sizeof line);
+}
