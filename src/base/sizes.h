@@ -32,13 +32,14 @@
 #define HAFT__CHUNK_RECORDS 4096 /* records in one mapping; a power of two */
 #define HAFT__CHUNK_COUNT 4096   /* mappings at most: 16 million records */
 #define HAFT__MAGAZINE 64        /* records exchanged at once between a thread's cache and the depot */
+#define HAFT__RECORDS_WARM 128   /* records that trimming leaves in the depot */
 
 /* Stacks. */
 #define HAFT__STACK_SIZE 65536       /* bytes of address space for the smallest stack, guard included */
 #define HAFT__STACK_CLASSES 16       /* each twice the one before: 64 KiB to 2 GiB */
 #define HAFT__ARENA_SIZE (64u << 20) /* bytes of address space reserved at once for small stacks */
 #define HAFT__STACK_MAGAZINE 32      /* stacks exchanged at once between a worker's cache and the depot */
-#define HAFT__STACK_WARM 32          /* stacks of the smallest class that trimming leaves in the depot */
+#define HAFT__STACK_WARM 8           /* stacks of the smallest class that trimming leaves in the depot */
 #define HAFT__TRIM_BATCH 256         /* stacks that one step of trimming moves or gives back */
 #define HAFT__TRIM_NS 250000000      /* what lay unused in the depot for so long is given back */
 

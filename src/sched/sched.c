@@ -63,6 +63,13 @@ static void notify_from_outside(haft__sched *s)
         haft__sched_wake_one(s);
 }
 
+void haft__sched_has_spare(haft__sched *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (wake_worker(&s->workers[i], HAFT__CALLED))
+            return;
+}
+
 /* --- The injection queue and the inboxes -------------------------------------------------------------------------- */
 
 void haft__injection_append(haft__sched *s, haft__record *first, haft__record *last, uint32_t n)
@@ -449,6 +456,19 @@ static inline haft__worker *my_worker(void)
     return haft__here_or_null()->worker;
 }
 
+/* Something is left in a depot that nobody needed for a while. */
+static inline bool is_spare(void)
+{
+    return haft__stacks_are_spare() || haft__records_are_spare();
+}
+
+/* Returns when to do so again. */
+static int64_t trim_once(int64_t now)
+{
+    int64_t stacks = haft__stacks_trim(now), records = haft__records_trim(now);
+    return stacks < records ? stacks : records;
+}
+
 /* After so many yields to nobody the time slice is given away. */
 #define EMPTY_YIELDS 16
 
@@ -461,8 +481,8 @@ bool haft__sched_yield(haft__worker *w)
         if (!w->owes_offer) {
             /* Alone on this worker, but perhaps not on this processor. */
             if (++w->empty_yields % EMPTY_YIELDS == 0) {
-                if (haft__stacks_are_spare())
-                    haft__stacks_trim(haft__os->now());
+                if (is_spare())
+                    trim_once(haft__os->now());
                 haft__os->yield();
             }
             return false;
@@ -641,7 +661,7 @@ static haft__record *search(haft__worker *w)
     return NULL;
 }
 
-/* Whose duty it is to look after what the depot of stacks has to spare: one worker of all, and only while it has
+/* Whose duty it is to look after what the depots have to spare: one worker of all, and only while it has
  * nothing else to do. */
 static haft__atomic(uint32_t) trimmer;
 
@@ -651,9 +671,10 @@ static int64_t trim(haft__worker *w, bool *trims)
 {
     uint32_t none = 0;
     *trims = false;
-    if (__builtin_expect(!haft__stacks_are_spare(), 1))
+    if (__builtin_expect(!is_spare(), 1))
         return INT64_MAX;
     haft__stack_cache_flush(&w->stacks);
+    haft__record_cache_flush(&w->thread.records);
     if (!haft__cas_acq_rel(&trimmer, &none, 1))
         return INT64_MAX;
     *trims = true;
@@ -661,7 +682,7 @@ static int64_t trim(haft__worker *w, bool *trims)
     int64_t now, again;
     do {
         now = haft__os->now();
-        again = haft__stacks_trim(now);
+        again = trim_once(now);
     } while (again <= now && haft__load_relaxed(&w->timers.earliest) > now && !work_is_visible(w));
     return again;
 }
@@ -865,6 +886,7 @@ void haft__sched_fini(haft__sched *s)
 {
     free_reserves(s);
     haft__stacks_trim_all();
+    haft__records_trim_all();
 }
 
 uint64_t haft__sched_live(const haft__sched *s)

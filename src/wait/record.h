@@ -4,7 +4,7 @@
  * descriptor; a plain thread has one too, from its first call on.
  *
  * Records live in one process-wide table whose addresses are never given back and never change their kind of
- * content. Therefore a waker, an aborter or a timer may touch a record that it found a moment ago even if its job
+ * content (but for a page of free ones, which may turn to zeros: see wait/table.c). Therefore a waker, an aborter or a timer may touch a record that it found a moment ago even if its job
  * has ended since: the worst that happens is a wake that nobody needed, and every wait loop looks again after each
  * wake.
  *
@@ -107,6 +107,13 @@ void haft__record_free(haft__record *record);
  * because number 0 of the whole table stands for "nobody". */
 struct haft__chunk {
     uint32_t number;
+    /* For the table alone, under its lock. */
+    uint32_t free;   /* slots that its pages have */
+    uint32_t lowest; /* no page before this one has any */
+    uint32_t whole;  /* pages all of whose slots are free, and that still have their memory */
+    bool is_to_sweep;
+    struct haft__chunk *next_to_sweep;
+    struct haft__page *pages;
 };
 #define HAFT__CHUNK_BYTES ((size_t)HAFT__CHUNK_RECORDS * HAFT__DESCRIPTOR_SIZE)
 extern haft__atomic(struct haft__chunk *) haft__chunks[HAFT__CHUNK_COUNT];
@@ -134,5 +141,15 @@ typedef struct haft__record_cache {
     unsigned count;
 } haft__record_cache;
 void haft__record_cache_flush(haft__record_cache *cache);
+
+/* True if the depot holds more slots than it keeps for the next ones: like haft__stacks_are_spare, and so are the two
+ * below, for the memory of slots. */
+extern haft__atomic(uint32_t) haft__records_spare;
+static inline bool haft__records_are_spare(void)
+{
+    return haft__load_relaxed(&haft__records_spare) != 0;
+}
+int64_t haft__records_trim(int64_t now);
+void haft__records_trim_all(void);
 
 #endif

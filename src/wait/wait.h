@@ -91,5 +91,7 @@ void haft__task_park(haft__root *me);
 void haft__task_park_unlocking(haft__root *me, haft__lock *lock);
 void haft__task_ready(haft__record *record);
 void haft__task_ready_from_signal(haft__record *record);
+/* Lets a worker that sleeps look at what could be given back. */
+void haft__sched_has_spare(struct haft__sched *sched);
 
 #endif
