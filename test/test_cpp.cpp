@@ -39,6 +39,13 @@ int nine()
     return 9;
 }
 
+int fails_first(int *calls)
+{
+    if (++*calls == 1)
+        throw std::runtime_error("the first time");
+    return 0;
+}
+
 int parks()
 {
     return haft_park();
@@ -342,4 +349,21 @@ TEST("the place of a spawn is told in C++ too")
     haft_handle h = haft::spawn<throws>(&s, HAFT_OPTIONS);
     check_int(haft::join_outcome(&h, &s, &out), ==, 0);
     check(out.panic.spawned_at != nullptr && std::strstr(out.panic.spawned_at, "test_cpp.cpp:") != nullptr);
+}
+
+haft_once static_once = HAFT_ONCE_INIT;
+
+int call_once_for(int *calls)
+{
+    return haft::once_call<fails_first>(&static_once, calls);
+}
+
+TEST("an exception that leaves a once is a panic, and the next call tries again")
+{
+    haft_on_panic(ignore_panic);
+    int calls = 0;
+    check_int(haft::attempt<call_once_for>(&calls, nullptr), ==, HAFT_EPANIC);
+    check_int(call_once_for(&calls), ==, 0);
+    check_int(call_once_for(&calls), ==, 0);
+    check_int(calls, ==, 2);
 }

@@ -9,8 +9,11 @@
 #include <haft/group.h>
 #include <haft/job.h>
 #include <haft/mutex.h>
+#include <haft/notify.h>
+#include <haft/once.h>
 #include <haft/panic.h>
 #include <haft/runtime.h>
+#include <haft/rwlock.h>
 #include <haft/sem.h>
 #include <haft/time.h>
 

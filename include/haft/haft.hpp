@@ -349,6 +349,17 @@ template <auto Body, class Loan> int attempt(Loan &&loan, haft_panic_info *panic
                           panic);
 }
 
+/* haft::once_call<body>(&once, &loan): as haft_once_call; an exception is a panic, after which the next one tries. */
+template <auto Body, class Loan> int once_call(haft_once *once, Loan &&loan)
+{
+    return haft_once_call_raw(once, detail::guarded<Body>, detail::lent(loan),
+                              detail::body_frame_size<decltype(Body), Loan>());
+}
+template <auto Body> int once_call(haft_once *once)
+{
+    return once_call<Body>(once, HAFT_NO_FRAME);
+}
+
 /* --- join --------------------------------------------------------------------------------------------------------- */
 
 template <class Frame> int join(haft_handle *h, Frame &&frame)

@@ -28,6 +28,8 @@
 #define HAFT__MUTEX_SPINS 6              /* rounds in which a contender of a mutex looks again before it waits */
 #define HAFT__MUTEX_HAND_OVER_NS 1000000 /* a waiter that lost once and waited so long is handed the mutex */
 
+#define HAFT__READS 4 /* locks that a job reads at once and that its end releases */
+
 /* The table of records. */
 #define HAFT__CHUNK_RECORDS 4096 /* records in one mapping; a power of two */
 #define HAFT__CHUNK_COUNT 4096   /* mappings at most: 16 million records */

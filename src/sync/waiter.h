@@ -79,13 +79,15 @@ static inline void haft__wakes_send(haft__wakes *wakes)
     wakes->count = 0;
 }
 
-/* Gives a waiter of the queue what it waits for. From here on, once the lock is released, the node is its own. */
-static inline void haft__waiter_give(haft__queue *queue, haft__waiter *w, int result, haft__wakes *wakes)
+/* Takes a waiter out of the queue and gives it what it waits for. From here on, once the lock is released, the node is
+ * its own. False: it no longer wants it. */
+static inline bool haft__waiter_give(haft__queue *queue, haft__waiter *w, int result, haft__wakes *wakes)
 {
     haft__queue_remove(queue, w);
     wakes->records[wakes->count++] = w->record;
     w->result = result;
     w->is_done = true;
+    return true;
 }
 
 /* Gives result to everybody who came before that epoch, in batches. The lock is held, and released on return. */

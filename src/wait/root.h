@@ -16,6 +16,7 @@
 #include "arch/arch.h"
 #include "arch/tls.h"
 #include "check/deadlock.h"
+#include "haft/embed.h"
 #include "haft/panic.h"
 #include "wait/record.h"
 
@@ -27,6 +28,12 @@ struct haft__panic;
 /* Found in every root at every switch; anything else means that a stack was overwritten from its far end. */
 #define HAFT__ROOT_MARK UINT64_C(0x68616674726f6f74)
 
+/* A lock that is read, in the list of what a job holds. */
+typedef struct haft__read {
+    haft_held_ held;
+    void *lock;
+} haft__read;
+
 typedef struct haft__root {
     uint64_t mark;                   /* HAFT__ROOT_MARK */
     haft__context *context;          /* where a suspended one continues */
@@ -37,7 +44,7 @@ typedef struct haft__root {
     haft_block *blocks;              /* defers, timeouts, shields and scopes that are open, innermost first */
     struct haft__catch *catches;
     struct haft__panic *panicking; /* being raised now; null otherwise */
-    struct haft_held_ *held;       /* what must be released at the end, newest first; see wait/held.h */
+    haft_held_ *held;              /* what must be released at the end, newest first; see wait/held.h */
     int64_t deadline;              /* the nearest that counts; INT64_MAX: none */
     uint32_t shields;              /* how many are open */
     uint32_t index;                /* of the record */
@@ -48,6 +55,9 @@ typedef struct haft__root {
     bool is_refused;               /* there was no memory for a stack: the job ends here without running */
     bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
     haft__fiber_note *note;        /* of the stack */
+    uint32_t reads_used;           /* a bit for each of those below */
+    uint32_t reads_beyond;         /* locks that are read and found no place there */
+    haft__read reads[HAFT__READS];
 } haft__root;
 
 typedef struct haft__thread {
@@ -127,6 +137,7 @@ static inline void haft__root_init(haft__root *root, haft__record *record)
     root->passes = 0;
     root->is_refused = false;
     root->told = false;
+    root->reads_used = root->reads_beyond = 0;
     if (record != NULL) {
         root->index = haft__record_index(record);
         record->root = root;

@@ -200,3 +200,39 @@ int runs(struct sum *s)
     rc |= haft_run(nothing, HAFT_NO_FRAME, .workers = 1);
     return rc | haft_runtime_drop(&rt) | haft_runtime_drop(&other);
 }
+
+static struct {
+    haft_mutex mutex;
+    haft_cond cond;
+    haft_rwlock rwlock;
+    haft_sem sem;
+    haft_notify notify;
+    haft_event event;
+    haft_barrier barrier;
+    haft_waitgroup group;
+    haft_once once;
+    struct one cell;
+} shared = { .mutex = HAFT_MUTEX_INIT,
+             .cond = HAFT_COND_INIT,
+             .rwlock = HAFT_RWLOCK_INIT,
+             .sem = HAFT_SEM_INIT(3),
+             .notify = HAFT_NOTIFY_INIT,
+             .event = HAFT_EVENT_INIT,
+             .barrier = HAFT_BARRIER_INIT(1),
+             .group = HAFT_WAITGROUP_INIT,
+             .once = HAFT_ONCE_INIT };
+
+int shares(void);
+int shares(void)
+{
+    haft_permit permit = { 0 };
+    int rc = haft_mutex_lock(&shared.mutex);
+    HAFT_DEFER(haft_mutex_unlock, &shared.mutex);
+    rc |= haft_cond_wait(&shared.cond, &shared.mutex) | haft_rwlock_read(&shared.rwlock);
+    HAFT_DEFER(haft_rwlock_read_unlock, &shared.rwlock);
+    rc |= haft_sem_acquire_permit(&shared.sem, 2, &permit);
+    HAFT_DEFER(haft_permit_drop, &permit);
+    rc |= haft_notify_wait(&shared.notify) | haft_event_wait(&shared.event) | haft_waitgroup_wait(&shared.group);
+    rc |= haft_barrier_wait(&shared.barrier, NULL);
+    return rc | haft_once_call(&shared.once, nothing) | haft_once_call(&shared.once, takes_one, &shared.cell);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Notify. Under the lock: one notification may be stored, and only while nobody waits. Whoever is notified was taken out
+ * of the queue with it, so a notification is never lost with a waiter that is refused; notify-all takes those out that
+ * came in an earlier epoch. Semantics: Tokio's Notify. */
+#include "haft/notify.h"
+#include "sync/waiter.h"
+
+_Static_assert(sizeof(haft_notify) <= 32, "the interface promises 32 bytes");
+
+int haft_notify_wait(haft_notify *n)
+{
+    haft__root *me = haft__me();
+    int rc = haft__refusal_on_entry(me);
+    if (rc != 0)
+        return rc;
+    haft__lock *lock = haft__lock_at(&n->lock_);
+    haft__lock_acquire(lock);
+    if (n->stored_ != 0) {
+        n->stored_ = 0;
+    } else {
+        haft__waiter self = { .epoch = n->epoch_ };
+        rc = haft__queue_wait(lock, &n->waiters_, &self, me);
+    }
+    haft__lock_release(lock);
+    return haft__tell(me, rc);
+}
+
+/* Notifies the first or the last, or stores it. */
+static void notify(haft_notify *n, bool last)
+{
+    haft__wakes wakes;
+    wakes.count = 0;
+    haft__lock *lock = haft__lock_at(&n->lock_);
+    haft__lock_acquire(lock);
+    bool given = false;
+    while (!given && n->waiters_ != NULL)
+        given = haft__waiter_give(&n->waiters_, last ? n->waiters_->previous : n->waiters_, 0, &wakes);
+    if (!given)
+        n->stored_ = 1;
+    haft__lock_release(lock);
+    haft__wakes_send(&wakes);
+}
+
+void haft_notify_one(haft_notify *n)
+{
+    notify(n, false);
+}
+
+void haft_notify_last(haft_notify *n)
+{
+    notify(n, true);
+}
+
+void haft_notify_all(haft_notify *n)
+{
+    haft__lock *lock = haft__lock_at(&n->lock_);
+    haft__lock_acquire(lock);
+    haft__queue_give_all(lock, &n->waiters_, ++n->epoch_, 0);
+}
