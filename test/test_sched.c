@@ -248,6 +248,35 @@ BEHAVIOUR_OF_ONE_WORKER("two tasks that wake each other go first, but sixteen ti
     check_int(haft_join(&pair), ==, 0);
 }
 
+/* Each spawns the next and joins it, so that at the end each one's last act is to wake the one before. */
+static int joins_the_next(const int *left)
+{
+    int next = *left - 1;
+    if (next > 0) {
+        haft_handle h = haft_spawn(joins_the_next, &next);
+        check_int(haft_join(&h), ==, 0);
+    }
+    atomic_fetch_add(&picks, 1);
+    return 0;
+}
+
+BEHAVIOUR_OF_ONE_WORKER("a row of tasks that wake one another by ending lets others in between, too")
+{
+    const int length = 200;
+    atomic_store(&picks, 0);
+    haft_handle row = haft_spawn(joins_the_next, &length);
+    unsigned long before = 0, longest = 0;
+    while (!haft_is_finished(row)) {
+        check_int(haft_yield(), ==, 0);
+        unsigned long now = atomic_load(&picks);
+        check_uint(now - before, <=, HAFT__LIFO_RUNS + 1);
+        longest = now - before > longest ? now - before : longest;
+        before = now;
+    }
+    check_uint(longest, >=, HAFT__LIFO_RUNS - 1);
+    check_int(haft_join(&row), ==, 0);
+}
+
 static int yields_until_stopped(void)
 {
     while (!atomic_load(&must_stop)) {

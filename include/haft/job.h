@@ -45,12 +45,12 @@ typedef struct haft_abort_handle {
 typedef struct haft_spawn_options {
     size_t size_;          /* sizeof(haft_spawn_options), so that options can be added later */
     const char *place_;    /* where the spawn stands */
-    haft_kind kind;        /* HAFT_TASK */
     const char *name;      /* copied; for reports, and for a thread's name, of which the kernel shows 15 bytes */
     size_t stack_size;     /* bytes; 0: 64 KiB for a task, the system's default for a thread; ignored by the pool */
     haft_drop_fn *drop;    /* disposes of a frame that no joiner takes, by address, exactly once */
-    bool pinned;           /* a task that, once started, stays on one worker */
     haft_runtime *runtime; /* null: the caller's own, or else the default one, started at first use */
+    haft_kind kind;        /* HAFT_TASK */
+    bool pinned;           /* a task that, once started, stays on one worker */
 } haft_spawn_options;
 
 /* How a job ended. */

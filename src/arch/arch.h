@@ -69,6 +69,11 @@ typedef struct haft__control {
  * happens to run then, whose own control words say nothing about the new job. */
 haft__context *haft__arch_prepare_with(void *top, haft__control control);
 
+/* The same for a stack that was prepared before, below the same top, and whose root has made its last switch or is
+ * about to:
+ *
+ * static inline haft__context *haft__arch_prepare_again(void *top, haft__control control); */
+
 /* Saves the caller, stores its context to *save, resumes `to` and hands it value. Returns when the context stored in
  * *save is resumed, possibly on another thread, with the value handed over then.
  *
@@ -99,7 +104,14 @@ _Noreturn void haft__arch_throw(haft__wall *wall);
 #include "arch/generic/switch.h"
 #endif
 
-/* The same with the control words of the caller. */
+#ifndef HAFT__ARCH_PREPARES_AGAIN
+static inline haft__context *haft__arch_prepare_again(void *top, haft__control control)
+{
+    return haft__arch_prepare_with(top, control);
+}
+#endif
+
+/* haft__arch_prepare_with the control words of the caller. */
 static inline haft__context *haft__arch_prepare(void *top)
 {
     return haft__arch_prepare_with(top, haft__arch_control());

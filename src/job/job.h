@@ -124,6 +124,13 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out);
 int haft__job_start(haft__job *job);
 /* Frees everything that a job which never started, or whose frame and panic were taken, still owns, and its slot. */
 void haft__job_recycle(haft__job *job);
+void haft__job_free_blocks(haft__job *job); /* its part that is not the slot */
+static inline void haft__job_recycle_from(haft__thread *here, haft__job *job)
+{
+    if (__builtin_expect(haft__load_relaxed(&job->name) != NULL || (job->record.flags & HAFT__HEAP_FRAME) != 0, 0))
+        haft__job_free_blocks(job);
+    haft__record_give(here, &job->record);
+}
 /* The same for one that was counted but will never end: it is uncounted. */
 void haft__job_unmake(haft__job *job);
 /* Gives the frame to .drop if there is one. */
@@ -280,11 +287,15 @@ static inline void haft__runtime_count(haft__thread *here, haft_runtime *runtime
 void haft__runtime_tell_closer(haft_runtime *runtime);
 
 /* Counts an ended job, and tells a closer. */
-static inline void haft__runtime_leave(haft_runtime *runtime)
+static inline void haft__runtime_leave_from(haft__thread *here, haft_runtime *runtime)
 {
-    haft__runtime_count(haft__here_or_null(), runtime, true);
+    haft__runtime_count(here, runtime, true);
     if (__builtin_expect(haft__load_relaxed(&runtime->closing) != 0, 0))
         haft__runtime_tell_closer(runtime);
+}
+static inline void haft__runtime_leave(haft_runtime *runtime)
+{
+    haft__runtime_leave_from(haft__here_or_null(), runtime);
 }
 
 /* Counts a new job; HAFT_ESHUTDOWN if the runtime accepts none. */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/copy.h"
+#include "base/hints.h"
+#include "sched/queue.h"
 
 /* A handle from haft_self() names a job and owns nothing: the lowest bit of the address marks it. */
 #define SELF_BIT ((uintptr_t)1)
@@ -240,8 +242,65 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
     return rc;
 }
 
+/* Whether a claimed job that has ended left nothing but its frame and its code. */
+static inline bool is_plain_end(const haft__job *job)
+{
+    return haft__load_relaxed(&job->record.kind) == HAFT__KIND_TASK && job->record.end == HAFT_RETURNED &&
+           job->drop == NULL;
+}
+
+/* join as far as it has waited once, where a task without a deadline joins a task that runs, and nothing stands in the
+ * way. 0: the job is claimed. HAFT_EAGAIN: it is another case, and nothing was done. HAFT_EDEADLK. */
+static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, const void *frame, size_t size)
+{
+    /* Neither ended nor claimed nor detached nor aborted, and of this generation. */
+    uint64_t state = haft__load_acquire(&job->record.state);
+    if (__builtin_expect((state & ~(uint64_t)(HAFT__WATCHED | HAFT__TOKEN)) != id << HAFT__GENERATION_SHIFT, 0))
+        return HAFT_EAGAIN;
+    if (me->stack == NULL || &job->record == me->record || me->deadline != INT64_MAX || haft__is_aborted_here(me) ||
+        haft__load_relaxed(&me->record->word) != HAFT__RUNNING || !haft__is_task(&job->record) ||
+        !haft__job_fits(job, frame, size))
+        return HAFT_EAGAIN;
+    uint64_t claimed = state | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | HAFT__AWAITED;
+    if (!haft__cas_seq_cst(&job->record.state, &state, claimed)) /* as in claim */
+        return HAFT_EAGAIN;
+    if (haft__closes_ring(job, me))
+        return HAFT_EDEADLK;
+    me->waits_for = "the end of";
+    me->waits_on = &job->record;
+    haft__task_park(me);
+    return 0;
+}
+
+/* Takes what a claimed job left that has ended. */
+static inline int reap_plainly(haft__job *job, void *frame, size_t size)
+{
+    if (__builtin_expect(!is_plain_end(job), 0))
+        return haft__job_reap(job, frame, size, NULL);
+    int rc = job->record.code;
+    if (frame != NULL)
+        haft__copy(frame, haft__job_frame(job), size);
+    haft__job_recycle_from(haft__here_or_null(), job);
+    return rc;
+}
+
 int haft_join_raw(haft_handle *h, void *frame, size_t size)
 {
+    haft__thread *here = haft__here_or_null();
+    haft__job *job = h->slot_;
+    if (__builtin_expect(here != NULL && job != NULL && !is_self(job), 1)) {
+        haft__root *me = here->root;
+        int rc = claim_plainly(job, h->id_, me, frame, size);
+        if (rc == 0 && __builtin_expect((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0, 0))
+            rc = wait_claimed(job, me);
+        if (__builtin_expect(rc == 0, 1)) {
+            rc = reap_plainly(job, frame, size);
+            *h = HAFT_NULL_HANDLE;
+            return rc;
+        }
+        if (rc != HAFT_EAGAIN)
+            return rc;
+    }
     bool own;
     return join(h, frame, size, NULL, false, &own);
 }

@@ -7,19 +7,26 @@
 #include <string.h>
 
 #include "base/copy.h"
+#include "base/hints.h"
 #include "sched/queue.h"
 
-void haft__job_recycle(haft__job *job)
+HAFT__COLD void haft__job_free_blocks(haft__job *job)
 {
     if (haft__load_relaxed(&job->name) != NULL)
         haft__job_forget_name(job);
     if ((job->record.flags & HAFT__HEAP_FRAME) != 0)
         haft__os->release(job->frame.address);
+}
+
+void haft__job_recycle(haft__job *job)
+{
     haft__thread *here = haft__here_or_null();
-    if (here != NULL)
-        haft__record_give(here, &job->record);
-    else
-        haft__record_free(&job->record);
+    if (here != NULL) {
+        haft__job_recycle_from(here, job);
+        return;
+    }
+    haft__job_free_blocks(job);
+    haft__record_free(&job->record);
 }
 
 void haft__job_unmake(haft__job *job)
@@ -103,8 +110,7 @@ static inline int check(const haft__job_spec *spec, int *class)
     return *class < 0 ? HAFT_EINVAL : 0;
 }
 
-/* Inlined into the plain spawn, whose spec then needs no memory. */
-static inline __attribute__((always_inline)) int make(const haft__job_spec *spec, haft__job **out)
+int haft__job_make(const haft__job_spec *spec, haft__job **out)
 {
     const haft_spawn_options *options = spec->options;
     int class;
@@ -155,9 +161,38 @@ static inline __attribute__((always_inline)) int make(const haft__job_spec *spec
     return 0;
 }
 
-int haft__job_make(const haft__job_spec *spec, haft__job **out)
+/* The same for the common case, which need not look at what it knows: a task without options of its own but for pinned
+ * and drop, whose frame fits, made by a worker on its own runtime. Null: it is another case, or must be refused; nothing
+ * was done. */
+static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const void *frame, size_t size,
+                                         size_t alignment, const haft_spawn_options *options)
 {
-    return make(spec, out);
+    bool is_plain = options->kind == HAFT_TASK && options->name == NULL && options->stack_size == 0 &&
+                    options->runtime == NULL && size <= HAFT__INLINE_FRAME && alignment <= HAFT__FRAME_ALIGNMENT;
+    if (__builtin_expect(!is_plain || body == NULL || (frame == NULL && size != 0), 0))
+        return NULL;
+    haft_runtime *runtime = (haft_runtime *)(void *)w->sched;
+    haft__job *job = haft__job_of(haft__record_take_cached(&w->thread));
+    if (__builtin_expect(job == NULL, 0))
+        return NULL;
+    haft__store_relaxed(&job->record.word, HAFT__RUNNING);
+    haft__store_relaxed(&job->record.kind, HAFT__KIND_TASK);
+    job->record.frame_size = (uint32_t)size;
+    job->record.stack_class = 0;
+    job->record.flags = options->pinned ? HAFT__PINNED : 0;
+    job->body = body;
+    job->drop = options->drop;
+    job->place = options->place_;
+    haft__store_relaxed(&job->name, NULL);
+    haft__copy(job->frame.bytes, frame, size);
+    haft__store_release(&job->record.home, &runtime->sched); /* as in haft__job_make */
+    haft__runtime_count(&w->thread, runtime, false);
+    bool is_ending = haft__load_relaxed(&runtime->closing) != 0 || haft__load_relaxed(&runtime->aborting) != 0;
+    if (__builtin_expect(is_ending, 0)) {
+        haft__job_unmake(job);
+        return NULL;
+    }
+    return job;
 }
 
 int haft__job_start(haft__job *job)
@@ -173,21 +208,17 @@ int haft__job_start(haft__job *job)
     }
 }
 
-static inline haft_handle spawn(haft_fn *body, const void *frame, size_t size, size_t alignment,
-                                const haft_spawn_options *options, haft_kind kind)
+static HAFT__COLD haft_handle spawn(haft_fn *body, const void *frame, size_t size, size_t alignment,
+                                    const haft_spawn_options *options, haft_kind kind)
 {
     const haft__job_spec spec = {
         .body = body, .frame = frame, .size = size, .alignment = alignment, .options = options, .kind = kind
     };
     haft__job *job = NULL;
-    int rc = make(&spec, &job);
+    int rc = haft__job_make(&spec, &job);
     if (job == NULL)
         return (haft_handle){ NULL, (uint64_t)(int64_t)rc };
     haft_handle h = { job, haft__generation(haft__load_relaxed(&job->record.state)) };
-    if (__builtin_expect(kind == HAFT_TASK, 1)) {
-        haft__sched_spawn(haft__load_relaxed(&job->record.home), &job->record);
-        return h;
-    }
     rc = haft__job_start(job);
     if (rc == 0)
         return h;
@@ -198,6 +229,16 @@ static inline haft_handle spawn(haft_fn *body, const void *frame, size_t size, s
 haft_handle haft_spawn_raw(haft_fn *body, const void *frame, size_t size, size_t alignment,
                            const haft_spawn_options *options)
 {
+    haft__thread *here = haft__here_or_null();
+    if (__builtin_expect(here != NULL && here->worker != NULL, 1)) {
+        haft__job *job = make_plain_task(here->worker, body, frame, size, alignment, options);
+        if (__builtin_expect(job != NULL, 1)) {
+            /* Read before anybody else can have the job. */
+            haft_handle h = { job, haft__generation(haft__load_relaxed(&job->record.state)) };
+            haft__sched_ready_next(here->worker, &job->record);
+            return h;
+        }
+    }
     return spawn(body, frame, size, alignment, options, options->kind);
 }
 

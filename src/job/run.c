@@ -3,6 +3,8 @@
  * Running a body behind its wall, and the one place where a job ends. */
 #include "job/job.h"
 
+#include "base/hints.h"
+#include "sched/queue.h"
 #include "wait/held.h"
 
 /* A body is int f(T *), stored as int f(void *). The two are called alike on every machine that haft runs on; the
@@ -23,22 +25,43 @@ static void call_body(void *argument)
     job->record.code = haft__call_body(job->body, haft__job_frame(job), job->record.frame_size);
 }
 
-void haft__job_run_body(haft__job *job, haft__root *root)
+static HAFT__COLD void job_panicked(haft__job *job, haft__root *root, haft__panic *panic)
 {
-    if ((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0) {
+    root->panicking = NULL;
+    root->shields = 0;
+    root->deadline = INT64_MAX;
+    job->record.end = HAFT_PANICKED;
+    job->record.code = 0;
+    job->panic = panic;
+}
+
+/* haft__catch_call on a root where nothing was done yet: there is nothing to put back. */
+static inline void run_body(haft__job *job, haft__root *root)
+{
+    if (__builtin_expect((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0, 0)) {
         job->record.end = HAFT_NOT_STARTED;
+        job->record.code = 0;
         return;
     }
-    haft__panic *panic = haft__catch_call(root, call_body, job);
-    if (panic != NULL) {
-        job->record.end = HAFT_PANICKED;
-        job->record.code = 0;
-        job->panic = panic;
-    } else {
+    haft__catch wall;
+    wall.outer = NULL;
+    wall.blocks = NULL;
+    wall.outer_panicking = NULL;
+    wall.caught = NULL;
+    root->catches = &wall;
+    bool thrown = haft__arch_try(call_body, job, &wall.wall);
+    root->catches = NULL;
+    if (__builtin_expect(thrown, 0))
+        job_panicked(job, root, wall.caught);
+    else
         job->record.end = root->told ? HAFT_ABORTED : HAFT_RETURNED;
-    }
-    if (__builtin_expect(root->held != NULL, 0)) /* it returned with a lock held */
+    if (__builtin_expect(root->held != NULL, 0)) /* it ended with a lock held */
         haft__held_abandon(root, NULL);
+}
+
+void haft__job_run_body(haft__job *job, haft__root *root)
+{
+    run_body(job, root);
 }
 
 static void dispose(void *argument)
@@ -66,6 +89,31 @@ static void dispose_detached(haft__job *job, haft__root *root)
     haft__shield_lower(root, shield);
     if (panic != NULL)
         haft__panic_free(panic);
+}
+
+/* haft__job_end where nobody but a joiner cares, at the root of a task that returned: what is done after is the
+ * root's, so a joiner that is woken may follow on this worker at once. False: nothing was done, it is another end. */
+static inline bool end_plain_task(haft__job *job)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    if (__builtin_expect((state & (HAFT__DETACHED | HAFT__WATCHED | HAFT__GROUP)) != 0, 0))
+        return false;
+    haft_runtime *runtime = haft__job_runtime(job);
+    haft__root *root = job->record.root;
+    job->record.root = NULL;
+    /* As in haft__job_end. */
+    if (__builtin_expect(!haft__cas_acq_rel(&job->record.state, &state, state | HAFT__DONE), 0)) {
+        job->record.root = root;
+        return false;
+    }
+    haft__thread *here = haft__here_or_null();
+    if ((state & HAFT__CLAIMED) != 0) {
+        haft__record *joiner = haft__record_at(haft__joiner(state));
+        if (haft__wins_wake(joiner))
+            haft__sched_ready_at_end(here->worker, joiner);
+    }
+    haft__runtime_leave_from(here, runtime);
+    return true;
 }
 
 void haft__job_end(haft__job *job)
@@ -117,8 +165,9 @@ void haft__job_run(haft__record *record)
         haft__job_refuse(record, HAFT_ENOMEM);
         return;
     }
-    haft__job_run_body(job, record->root);
-    haft__job_end(job);
+    run_body(job, record->root);
+    if (!end_plain_task(job))
+        haft__job_end(job);
 }
 
 void haft__job_left(haft__job *job, haft__root *root)

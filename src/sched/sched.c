@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/hints.h"
 #include "haft/codes.h"
 #include "sched/offer.h"
 #include "sched/queue.h"
@@ -109,25 +110,14 @@ static haft__record *stack_take_all(haft__atomic(haft__record *) *top, haft__rec
     return first;
 }
 
-/* The checked build moves every task that is not pinned at every suspension, so that a hidden dependence on the thread
+/* The checked build (haft__must_move) moves every task that is not pinned at every suspension, so that a hidden dependence on the thread
  * shows: it goes through the injection queue, and the worker that it last ran on passes it on, for as long as another
  * worker takes to wake up. If all others are stuck it runs there after all. */
 #define MOVE_PATIENCE 64
 
-static inline bool must_move(const haft__sched *s, const haft__record *record)
-{
-#ifdef HAFT_CHECKED
-    return record->root != NULL && s->count > 1;
-#else
-    (void)s;
-    (void)record;
-    return false;
-#endif
-}
-
 static inline bool is_passed_on(const haft__worker *w, haft__record *record)
 {
-    if (!must_move(w->sched, record))
+    if (!haft__must_move(w->sched, record))
         return false;
     haft__root *root = record->root;
     bool is_mine = root->worker == w->number && root->passes < MOVE_PATIENCE;
@@ -229,7 +219,7 @@ void haft__task_ready(haft__record *record)
     haft__worker *w = haft__sched_worker_here(s);
     if (__builtin_expect(bound != NULL, 0))
         inbox_put(bound, record);
-    else if (w != NULL && !must_move(s, record))
+    else if (w != NULL && !haft__must_move(s, record))
         haft__sched_ready_next(w, record);
     else
         haft__sched_inject(s, record);
@@ -298,63 +288,93 @@ static inline haft__record *pick(haft__worker *w)
     return injection_take(w, HAFT__RING_SIZE / 2);
 }
 
+#ifndef HAFT__ANNOUNCED
+/* The same for a task that ends. If its last act was to wake somebody, that one is next, unless it is somebody else's
+ * turn. */
+static inline haft__record *pick_after_end(haft__worker *w)
+{
+    haft__record *record = w->successor;
+    if (record == NULL)
+        return pick(w);
+    w->successor = NULL;
+    if (__builtin_expect((w->ticks + 1) % HAFT__FAIRNESS_TICKS != 0 && w->pinned == NULL &&
+                             haft__load_relaxed(&w->inbox) == NULL &&
+                             (w->lifo_runs < HAFT__LIFO_RUNS || haft__ring_length(w) == 0),
+                         1)) {
+        w->ticks++;
+        w->lifo_runs++;
+        return record;
+    }
+    haft__sched_ready_next(w, record);
+    return pick(w);
+}
+#endif
+
 /* --- Switching ---------------------------------------------------------------------------------------------------- */
 
 static void give_stack(haft__worker *w, haft__stack *stack);
 
-/* Does what the computation that just left this worker needs done once its registers are saved. */
+static void post_park(haft__record *record)
+{
+    uint32_t running = HAFT__RUNNING;
+    if (__builtin_expect(haft__cas_acq_rel(&record->word, &running, HAFT__PARKED), 1))
+        return;
+    haft__store_relaxed(&record->word, HAFT__RUNNING);
+    haft__task_ready(record);
+}
+
+static void post_yield(haft__worker *w, haft__record *record)
+{
+    haft__worker *bound = bound_worker(w->sched, record);
+    if (__builtin_expect(bound != NULL, 0))
+        inbox_put(bound, record);
+    else if (haft__must_move(w->sched, record))
+        haft__sched_inject(w->sched, record);
+    else
+        ready_last(w, record);
+}
+
+static void post_unlock(haft__worker *w, haft__record *record)
+{
+    /* Release: whoever reads PARKED sees the saved context. Then the light fence, whose partner is the heavy one of an
+     * aborter: either he sees PARKED or this load sees the abort. After the store the record may run again. Only a
+     * timer can have come before: everybody else needs the lock. */
+    haft__lock *lock = w->post_lock;
+    bool heeds = w->post_heeds;
+    uint32_t running = HAFT__RUNNING, parked = HAFT__PARKED;
+    if (!w->post_timed) {
+        haft__store_release(&record->word, HAFT__PARKED);
+    } else if (!haft__cas_acq_rel(&record->word, &running, HAFT__PARKED)) {
+        haft__store_relaxed(&record->word, HAFT__RUNNING);
+        haft__task_ready(record);
+        haft__lock_release(lock);
+        return;
+    }
+    haft__fence_light();
+    if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0 &&
+        haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
+        haft__task_ready(record);
+    haft__lock_release(lock);
+}
+
+/* Does what the computation that just left this worker needs done once its registers are saved. Tests, the likely ones
+ * first, and no table of jumps, which the processor would have to predict. */
 static inline void do_post(haft__worker *w)
 {
     haft__record *record = w->post_record;
     enum haft__post post = w->post;
+    if (post == HAFT__POST_NONE)
+        return;
     w->post = HAFT__POST_NONE;
-    switch (post) {
-    case HAFT__POST_NONE:
-        break;
-    case HAFT__POST_YIELD: {
-        haft__worker *bound = bound_worker(w->sched, record);
-        if (__builtin_expect(bound != NULL, 0))
-            inbox_put(bound, record);
-        else if (must_move(w->sched, record))
-            haft__sched_inject(w->sched, record);
-        else
-            ready_last(w, record);
-        break;
-    }
-    case HAFT__POST_PARK: {
-        uint32_t running = HAFT__RUNNING;
-        if (__builtin_expect(haft__cas_acq_rel(&record->word, &running, HAFT__PARKED), 1))
-            break;
-        haft__store_relaxed(&record->word, HAFT__RUNNING);
-        haft__task_ready(record);
-        break;
-    }
-    case HAFT__POST_UNLOCK: {
-        /* Release: whoever reads PARKED sees the saved context. Then the light fence, whose partner is the heavy one of
-         * an aborter: either he sees PARKED or this load sees the abort. After the store the record may run again.
-         * Only a timer can have come before: everybody else needs the lock. */
-        haft__lock *lock = w->post_lock;
-        bool heeds = w->post_heeds;
-        uint32_t running = HAFT__RUNNING, parked = HAFT__PARKED;
-        if (!w->post_timed) {
-            haft__store_release(&record->word, HAFT__PARKED);
-        } else if (!haft__cas_acq_rel(&record->word, &running, HAFT__PARKED)) {
-            haft__store_relaxed(&record->word, HAFT__RUNNING);
-            haft__task_ready(record);
-            haft__lock_release(lock);
-            break;
-        }
-        haft__fence_light();
-        if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0 &&
-            haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
-            haft__task_ready(record);
-        haft__lock_release(lock);
-        break;
-    }
-    case HAFT__POST_STACK:
+    if (post == HAFT__POST_PARK) {
+        post_park(record);
+    } else if (post == HAFT__POST_YIELD) {
+        post_yield(w, record);
+    } else if (post == HAFT__POST_UNLOCK) {
+        post_unlock(w, record);
+    } else {
         haft__announce_reuse(&w->post_stack->note);
         give_stack(w, w->post_stack);
-        break;
     }
 }
 
@@ -366,33 +386,55 @@ static _Noreturn void stack_is_broken(void)
     __builtin_trap();
 }
 
-static void init_task_root(haft__worker *w, haft__root *root, haft__record *record, haft__stack *stack)
+/* The first root of a stack. */
+static void make_root(haft__worker *w, haft__root *root, haft__record *record, haft__stack *stack)
 {
     haft__root_init(root, record);
     root->stack = stack;
     root->low = stack->low;
     root->canary = stack->guard == HAFT__GUARD_CANARY ? (const uint64_t *)(const void *)stack->low : NULL;
     root->note = &stack->note;
+    root->context = haft__arch_prepare_with(root, w->control);
+    stack->is_used = true;
+}
+
+/* A root at the top of that stack for a record that begins. What the last job left there is renewed, which is cheaper
+ * than to make it; memory that was given back meanwhile no longer holds the mark. */
+static inline haft__root *root_on(haft__worker *w, haft__stack *stack, haft__record *record)
+{
+    haft__root *root = (haft__root *)(void *)((uintptr_t)(stack->top - sizeof *root) & ~(uintptr_t)63);
+#ifdef HAFT__ANNOUNCED
+    bool is_there = false; /* to a sanitizer everything on a stack that was left is dead */
+#else
+    bool is_there = stack->is_used && root->mark == HAFT__ROOT_MARK;
+#endif
+    if (__builtin_expect(is_there, 1)) {
+        haft__root_renew(root, record);
+        root->context = haft__arch_prepare_again(root, w->control);
+    } else {
+        make_root(w, root, record, stack);
+    }
     root->worker = w->number;
+    return root;
+}
+
+static HAFT__COLD haft__root *bind_to_reserve(haft__worker *w, haft__record *record)
+{
+    haft__stack *stack = w->reserve;
+    w->reserve = NULL;
+    if (stack == NULL)
+        return NULL;
+    haft__root *root = root_on(w, stack, record);
+    root->is_refused = true;
+    return root;
 }
 
 /* Gives a new record a stack and a context at its root. When there is no memory for one, the worker's reserve, on which
  * the job ends at once with HAFT_ENOMEM. Null: the reserve is in use, too; the record is to be tried again later. */
-static haft__root *bind(haft__worker *w, haft__record *record)
+static inline haft__root *bind(haft__worker *w, haft__record *record)
 {
     haft__stack *stack = haft__stack_take(&w->stacks, record->stack_class);
-    bool has_memory = stack != NULL;
-    if (__builtin_expect(!has_memory, 0)) {
-        stack = w->reserve;
-        w->reserve = NULL;
-        if (stack == NULL)
-            return NULL;
-    }
-    haft__root *root = (haft__root *)(void *)((uintptr_t)(stack->top - sizeof *root) & ~(uintptr_t)63);
-    init_task_root(w, root, record, stack);
-    root->is_refused = !has_memory;
-    root->context = haft__arch_prepare_with(root, w->control);
-    return root;
+    return __builtin_expect(stack != NULL, 1) ? root_on(w, stack, record) : bind_to_reserve(w, record);
 }
 
 /* Puts a record back for which there was neither a stack nor the reserve. True if there is nothing else to pick. */
@@ -546,6 +588,9 @@ haft__next haft__sched_root(void *value)
         stack_is_broken();
 #ifdef HAFT__ANNOUNCED
     /* The tools' picture of a stack is renewed by leaving it. */
+    if (w->successor != NULL)
+        haft__sched_ready_next(w, w->successor);
+    w->successor = NULL;
     w->leaving = root->note;
     w->post = HAFT__POST_STACK;
     w->post_stack = stack;
@@ -553,9 +598,9 @@ haft__next haft__sched_root(void *value)
     return (haft__next){ w->thread.own.context, w };
 #else
     haft__record *record;
-    while ((record = pick(w)) != NULL && record->root == NULL) {
+    while ((record = pick_after_end(w)) != NULL && record->root == NULL) {
         if (record->stack_class == stack->class) {
-            init_task_root(w, root, record, stack);
+            haft__root_renew(root, record);
             return (haft__next){ NULL, w };
         }
         if (bind(w, record) != NULL)

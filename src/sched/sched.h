@@ -5,25 +5,22 @@
  *
  * Where runnable tasks wait, and who may touch it:
  *
- *  - the LIFO slot of a worker: what it woke or spawned last, and runs next. Its owner takes it with plain stores
- *    and the
+ *  - the LIFO slot of a worker: what it woke or spawned last, and runs next. Its owner takes it with plain stores and the
  *    light fence; a thief first raises `want`, executes the heavy fence, and then either sees that the owner is busy
- *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only
- *    after
+ *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only after
  *    it has been unchanged for 20 microseconds: tasks that talk to each other stay together.
+ *  - the successor: whom the task that ends on a worker woke as its last act. It runs next and is never queued, unless
+ *    it is another's turn. Nobody else sees it, for as long as the rest of the end takes, where nothing can get stuck.
  *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a
- *    thief
- *    half of it at once. When it is full, half of it goes to the injection queue as one chain.
- *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner
- *    empties.
+ *    thief half of it at once. When it is full, half of it goes to the injection queue as one chain.
+ *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner empties.
  *  - the injection queue: from threads that are no workers, and overflow. Pushes go to a lock-free stack, so that a
- *    signal
- *    handler may wake a task; workers move it into a list under a lock, oldest first.
+ *    signal handler may wake a task; workers move it into a list under a lock, oldest first.
  *
  * An offer is not a record yet, but something that a thief makes one of: see offer.h.
  *
- * Fairness: after 16 tasks from the LIFO slot the ring goes first; every 61st pick looks at timers and the injection
- * queue first; every second at the inbox.
+ * Fairness: after 16 tasks from the LIFO slot, successors among them, the ring goes first; every 61st pick looks at
+ * timers and the injection queue first; every second at the inbox.
  *
  * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds
  * and then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once
@@ -85,6 +82,7 @@ typedef struct haft__worker {
     haft__record *post_record;
     haft__lock *post_lock;
     haft__stack *post_stack;
+    haft__record *successor;   /* woken by the task that ends here */
     haft__fiber_note *leaving; /* of the stack that the root leaves for good */
     haft__stack_cache stacks;
     haft__record *pinned; /* taken from the inbox, oldest first */

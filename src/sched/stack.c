@@ -226,6 +226,7 @@ static haft__stack *carve(struct taken *taken)
         size_t i = taken->slots[k].slot;
         char *slot = a->memory + i * a->slot_size;
         haft__stack *stack = &a->stacks[i];
+        stack->is_used = false;
         if (taken->slots[k].is_new) {
             stack->arena = a;
             stack->low = slot + a->page;
@@ -330,7 +331,7 @@ haft__stack *haft__stack_take_slowly(haft__stack_cache *cache, unsigned class)
     return stack;
 }
 
-void haft__stack_give(haft__stack_cache *cache, haft__stack *stack)
+void haft__stack_give_slowly(haft__stack_cache *cache, haft__stack *stack)
 {
     if (stack->class != 0) {
         if (cache->larger != NULL)

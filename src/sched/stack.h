@@ -41,6 +41,7 @@ typedef struct haft__stack {
     char *top; /* the byte behind the highest */
     uint8_t class;
     uint8_t guard;  /* enum haft__guard */
+    bool is_used;   /* a root was made at its top; with the root's mark: and is still there */
     uint16_t count; /* in the depot: how many stacks this magazine holds */
     haft__fiber_note note;
 } haft__stack;
@@ -70,7 +71,17 @@ static inline haft__stack *haft__stack_take(haft__stack_cache *cache, unsigned c
 }
 /* Gives one back. It may be the stack that is running: it stays in the cache, private to this worker, at least until
  * the next call. */
-void haft__stack_give(haft__stack_cache *cache, haft__stack *stack);
+void haft__stack_give_slowly(haft__stack_cache *cache, haft__stack *stack);
+static inline void haft__stack_give(haft__stack_cache *cache, haft__stack *stack)
+{
+    if (__builtin_expect(stack->class != 0 || cache->count >= 2 * HAFT__STACK_MAGAZINE, 0)) {
+        haft__stack_give_slowly(cache, stack);
+        return;
+    }
+    stack->next = cache->first;
+    cache->first = stack;
+    cache->count++;
+}
 void haft__stack_cache_flush(haft__stack_cache *cache);
 
 /* True if the depot holds more than it keeps for the next ones, so that somebody idle should look after it. A hint:

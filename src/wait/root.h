@@ -94,15 +94,22 @@ static inline __attribute__((always_inline)) haft__thread *haft__here(void)
 /* The same for calls that cannot fail: ends the process with a message when there is no memory. */
 haft__thread *haft__here_always(void);
 
-/* haft__record_new and haft__record_free for the thread's own cache, where they find what they need. */
-static inline haft__record *haft__record_take(haft__thread *here)
+/* A free slot from the thread's own cache, or null: see haft__record_new. */
+static inline haft__record *haft__record_take_cached(haft__thread *here)
 {
     haft__record *record = here->records.first;
     if (__builtin_expect(record == NULL, 0))
-        return haft__record_new();
+        return NULL;
     here->records.first = record->next;
     here->records.count--;
     return record;
+}
+
+/* haft__record_new and haft__record_free where the thread's own cache has what they need. */
+static inline haft__record *haft__record_take(haft__thread *here)
+{
+    haft__record *record = haft__record_take_cached(here);
+    return __builtin_expect(record != NULL, 1) ? record : haft__record_new();
 }
 
 static inline void haft__record_give(haft__thread *here, haft__record *record)
@@ -122,11 +129,9 @@ static inline void haft__record_give(haft__thread *here, haft__record *record)
     here->records.count++;
 }
 
-/* Prepares a root for somebody new. The stack and the note are the caller's to set. */
-static inline void haft__root_init(haft__root *root, haft__record *record)
+/* Gives a root that was in use to somebody new. What describes the stack stays; the context is the caller's to set. */
+static inline void haft__root_renew(haft__root *root, haft__record *record)
 {
-    root->mark = HAFT__ROOT_MARK;
-    root->context = NULL;
     root->record = record;
     root->blocks = NULL;
     root->catches = NULL;
@@ -142,6 +147,14 @@ static inline void haft__root_init(haft__root *root, haft__record *record)
         root->index = haft__record_index(record);
         record->root = root;
     }
+}
+
+/* Prepares a root that was never in use. The stack and the note are the caller's to set. */
+static inline void haft__root_init(haft__root *root, haft__record *record)
+{
+    root->mark = HAFT__ROOT_MARK;
+    root->context = NULL;
+    haft__root_renew(root, record);
 }
 
 /* Puts thread in place as the calling thread's record, and takes it away again. */

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Parking and waking: what threads do themselves, and the one place where a waker wins. The protocol stands in wait.h. */
+ * Parking and waking: what threads do themselves, and the ways to wake. The protocol stands in wait.h. */
 #include "wait/wait.h"
 
 #include "os/os.h"
-
-static bool is_task(const haft__record *record)
-{
-    return haft__load_relaxed(&record->kind) == HAFT__KIND_TASK;
-}
 
 /* A parked thread spins for a moment, because a sleep and a wake across processors cost ten microseconds, then sleeps. */
 static void thread_wait(haft__root *root)
@@ -42,7 +37,7 @@ void haft__park_for(const char *what, haft__record *whose)
     }
     root->waits_for = what;
     root->waits_on = whose;
-    if (is_task(record)) {
+    if (haft__is_task(record)) {
         haft__task_park(root);
         return;
     }
@@ -59,7 +54,7 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
     haft__record *record = root->record;
     root->waits_for = what;
     root->waits_on = whose;
-    if (is_task(record)) {
+    if (haft__is_task(record)) {
         haft__task_park_unlocking(root, lock);
         return;
     }
@@ -76,33 +71,25 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
     thread_wait(root);
 }
 
-/* True if this call ended a park, so that the caller must make the record ready. */
-static bool win_wake(haft__record *record)
+void haft__make_ready(haft__record *record)
 {
-    uint32_t word = haft__load_relaxed(&record->word);
-    for (;;) {
-        uint32_t next = word == HAFT__PARKED ? HAFT__RUNNING : HAFT__NOTIFIED;
-        /* An exchange even from NOTIFIED to NOTIFIED: its release publishes what this waker did. */
-        if (haft__cas_weak_acq_rel(&record->word, &word, next))
-            return word == HAFT__PARKED;
-    }
-}
-
-void haft__wake(haft__record *record)
-{
-    if (!win_wake(record))
-        return;
-    if (is_task(record))
+    if (haft__is_task(record))
         haft__task_ready(record);
     else
         haft__os->futex_wake(&record->word, 1);
 }
 
+void haft__wake(haft__record *record)
+{
+    if (haft__wins_wake(record))
+        haft__make_ready(record);
+}
+
 void haft__wake_from_signal(haft__record *record)
 {
-    if (!win_wake(record))
+    if (!haft__wins_wake(record))
         return;
-    if (is_task(record))
+    if (haft__is_task(record))
         haft__task_ready_from_signal(record);
     else
         haft__os->futex_wake(&record->word, 1);

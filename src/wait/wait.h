@@ -38,6 +38,25 @@ void haft__wake(haft__record *record);
 /* The same, callable from a signal handler. */
 void haft__wake_from_signal(haft__record *record);
 
+static inline bool haft__is_task(const haft__record *record)
+{
+    return haft__load_relaxed(&record->kind) == HAFT__KIND_TASK;
+}
+
+/* True if this call ended a park, so that the caller must make the record ready. */
+static inline bool haft__wins_wake(haft__record *record)
+{
+    uint32_t word = haft__load_relaxed(&record->word);
+    for (;;) {
+        uint32_t next = word == HAFT__PARKED ? HAFT__RUNNING : HAFT__NOTIFIED;
+        /* An exchange even from NOTIFIED to NOTIFIED: its release publishes what this waker did. */
+        if (haft__cas_weak_acq_rel(&record->word, &word, next))
+            return word == HAFT__PARKED;
+    }
+}
+
+void haft__make_ready(haft__record *record);
+
 /* Is this abort to be heeded here? */
 static inline bool haft__is_aborted_here(const haft__root *root)
 {

@@ -8,17 +8,10 @@
 
 extern void haft__arch_root(void);
 
-struct root_frame {
-    haft__context context;
-    uint64_t scratch[3];
-};
-
-_Static_assert(sizeof(struct root_frame) == 64, "known to assembly; keeps the stack aligned to 16 at the root's calls");
-
 /* Not instrumented: the stack may carry the poison of its last user. */
 HAFT__UNINSTRUMENTED haft__context *haft__arch_prepare_with(void *top, haft__control control)
 {
-    struct root_frame *frame = (struct root_frame *)top - 1;
+    struct haft__root_frame *frame = (struct haft__root_frame *)top - 1;
 
     frame->context.sp = frame;
     frame->context.rbp = NULL; /* ends the chain of frame pointers */

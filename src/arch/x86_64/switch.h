@@ -35,6 +35,25 @@ _Static_assert(offsetof(struct haft__context, mxcsr) == 32, "known to assembly")
 _Static_assert(offsetof(struct haft__context, x87) == 36, "known to assembly");
 _Static_assert(sizeof(struct haft__context) == 40, "known to assembly");
 
+/* The first frame of a prepared stack. */
+struct haft__root_frame {
+    struct haft__context context;
+    uint64_t scratch[3];
+};
+
+_Static_assert(sizeof(struct haft__root_frame) == 64, "known to assembly; aligns the stack to 16 at the root's calls");
+
+#define HAFT__ARCH_PREPARES_AGAIN
+/* The root changes nothing of the context that it was entered with. */
+static inline struct haft__context *haft__arch_prepare_again(void *top, haft__control control)
+{
+    struct haft__root_frame *frame = (struct haft__root_frame *)top - 1;
+
+    frame->context.mxcsr = control.word;
+    frame->context.x87 = (uint16_t)control.other;
+    return &frame->context;
+}
+
 #if defined(__AVX512F__)
 #define HAFT__CLOBBER_AVX512                                                                                           \
     , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",      \
