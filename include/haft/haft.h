@@ -4,6 +4,7 @@
 #ifndef HAFT_HAFT_H
 #define HAFT_HAFT_H
 
+#include <haft/channel.h>
 #include <haft/codes.h>
 #include <haft/frame.h>
 #include <haft/group.h>
@@ -14,6 +15,7 @@
 #include <haft/panic.h>
 #include <haft/runtime.h>
 #include <haft/rwlock.h>
+#include <haft/select.h>
 #include <haft/sem.h>
 #include <haft/time.h>
 

@@ -51,6 +51,18 @@ static inline haft__link *haft__list_take(haft__link *list)
     return first;
 }
 
+/* Moves every member of a list to the end of another. */
+static inline void haft__list_move(haft__link *from, haft__link *to)
+{
+    if (haft__list_is_empty(from))
+        return;
+    from->next->previous = to->previous;
+    to->previous->next = from->next;
+    from->previous->next = to;
+    to->previous = from->previous;
+    haft__list_init(from);
+}
+
 /* The object of that type whose member is at that address. */
 #define HAFT__CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 

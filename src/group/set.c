@@ -6,13 +6,15 @@
  * One lock guards it all. Waiters (for the next end; for room in the queue) stand in lists as nodes on their own
  * stacks. Whoever makes something true takes the first waiter out of the list, marks it and wakes it after releasing
  * the lock; the waiter looks again. A marked waiter that leaves for another reason and leaves something behind
- * passes the mark on.
+ * passes the mark on. A waiter's mark is its is_done. Arms of selects stand among those who wait for the next end, but
+ * are not told when the set becomes empty, because they go on waiting then.
  *
  * Starting queued jobs is done by one thread at a time (`is_starting`), in a loop, because a start that fails ends
  * the job and so comes back here. The set may be freed only when nobody is starting. */
 #include <string.h>
 
 #include "group/group.h"
+#include "wait/arm.h"
 
 #define DEFAULT_QUEUE 1024
 
@@ -33,12 +35,6 @@ struct haft_set {
 };
 
 enum { COUNTED = 8 }; /* record flag: counts against the limit of its set */
-
-typedef struct waiter {
-    haft__link link;
-    haft__record *record;
-    bool is_marked;
-} waiter;
 
 static void list_push(haft__record **first, haft__record **last, haft__record *record)
 {
@@ -61,16 +57,34 @@ static haft__record *list_pop(haft__record **first, haft__record **last)
     return record;
 }
 
-/* Marks the first waiter and returns whom to wake, or null. The lock is held. */
+/* Marks a waiter that was taken out of its list and returns whom to wake. The node is its owner's again once it is marked
+ * and the lock released. The lock is held. */
+static haft__record *mark(haft__link *link)
+{
+    return haft__arm_complete(HAFT__CONTAINER(link, haft__arm, link), 0);
+}
+
+/* Marks the first waiter, if there is one. */
 static haft__record *mark_one(haft__link *waiters)
 {
     haft__link *link = haft__list_take(waiters);
-    if (link == NULL)
+    return link != NULL ? mark(link) : NULL;
+}
+
+/* Marks the first who waits for the next end and has a reason to look, if there is one. */
+static haft__record *mark_taker(haft_set *set)
+{
+    if (set->ended_first != NULL)
+        return mark_one(&set->takers);
+    if (set->members_count != 0)
         return NULL;
-    waiter *w = HAFT__CONTAINER(link, waiter, link);
-    haft__record *record = w->record; /* the node is its owner's again once it is marked and the lock released */
-    w->is_marked = true;
-    return record;
+    for (haft__link *at = set->takers.next; at != &set->takers; at = at->next) {
+        if (HAFT__CONTAINER(at, haft__arm, link)->choice != NULL)
+            continue;
+        haft__list_remove(at);
+        return mark(at);
+    }
+    return NULL;
 }
 
 static void wake_if(haft__record *record)
@@ -86,7 +100,8 @@ static int wait_in(haft_set *set, haft__link *waiters, haft__root *me)
     int rc = haft__refusal(me);
     if (rc != 0)
         return rc;
-    waiter self = { .record = me->record };
+    haft__arm self;
+    haft__arm_init(&self, me, NULL);
     haft__list_append(waiters, &self.link);
     haft__park_unlocking_for(&set->lock, waiters == &set->takers ? "the next of its set" : "room in its set", NULL);
     haft__lock_acquire(&set->lock);
@@ -125,7 +140,7 @@ static void member_ended(void *group, haft__job *job)
     haft_set *set = group;
     haft__lock_acquire(&set->lock);
     list_push(&set->ended_first, &set->ended_last, &job->record);
-    haft__record *taker = mark_one(&set->takers), *spawner = NULL;
+    haft__record *taker = mark_taker(set), *spawner = NULL;
     if ((job->record.flags & COUNTED) != 0) {
         set->running--;
         start_queued(set);
@@ -158,7 +173,7 @@ static void settle(haft_set *set)
 {
     haft__lock_acquire(&set->lock);
     haft__record *spawner = has_room(set) ? mark_one(&set->spawners) : NULL;
-    haft__record *taker = set->members_count == 0 || set->ended_first != NULL ? mark_one(&set->takers) : NULL;
+    haft__record *taker = mark_taker(set);
     haft__lock_release(&set->lock);
     wake_if(spawner);
     wake_if(taker);
@@ -300,7 +315,7 @@ static int next(haft_set *set, void *frame, size_t size, bool waits, haft__job *
             break;
     }
     /* What is left is for the next one who waits; nobody may sleep beside it, or beside an empty set. */
-    haft__record *other = set->ended_first != NULL || set->members_count == 0 ? mark_one(&set->takers) : NULL;
+    haft__record *other = mark_taker(set);
     haft__lock_release(&set->lock);
     wake_if(other);
     return haft__tell(me, rc);
@@ -481,3 +496,62 @@ void haft_set_drop(haft_set **set)
     haft__os->release(*set);
     *set = NULL;
 }
+
+/* --- As an arm of a select ---------------------------------------------------------------------------------------- */
+
+/* The node's value is the job that was taken out. A marked node enters the list again, behind the others. */
+static bool look_for_end(const haft_arm *arm, haft__arm *w)
+{
+    haft_set *set = arm->object_;
+    if (set == NULL) {
+        w->rc = HAFT_EINVAL;
+        return haft__arm_claim(w);
+    }
+    haft__job *job = NULL;
+    haft__lock_acquire(&set->lock);
+    bool is_ready = set->ended_first != NULL, has_happened = is_ready && haft__arm_claim(w);
+    if (has_happened) {
+        w->rc = take_ended(set, arm->value_, (size_t)arm->amount_, &job);
+        w->value = job;
+        haft__list_remove(&w->link);
+    } else if (!is_ready && w->choice != NULL && haft__load_relaxed(&w->is_done) != 0) {
+        haft__store_relaxed(&w->is_done, 0);
+        haft__list_append(&set->takers, &w->link);
+    }
+    haft__record *other = has_happened ? mark_taker(set) : NULL;
+    haft__lock_release(&set->lock);
+    wake_if(other);
+    return has_happened;
+}
+
+static void enrol_for_end(const haft_arm *arm, haft__arm *w)
+{
+    haft_set *set = arm->object_;
+    haft__lock_acquire(&set->lock);
+    haft__list_append(&set->takers, &w->link);
+    haft__lock_release(&set->lock);
+}
+
+static void withdraw_from_set(const haft_arm *arm, haft__arm *w)
+{
+    haft_set *set = arm->object_;
+    haft__lock_acquire(&set->lock);
+    haft__list_remove(&w->link);
+    haft__record *other = haft__load_relaxed(&w->is_done) != 0 ? mark_taker(set) : NULL;
+    haft__lock_release(&set->lock);
+    wake_if(other);
+}
+
+static int finish_end(const haft_arm *arm, const haft__arm *w)
+{
+    if (w->value == NULL)
+        return w->rc;
+    int code = haft__job_reap(w->value, arm->value_, (size_t)arm->amount_, NULL);
+    if (arm->code_ != NULL)
+        *arm->code_ = code;
+    return 0;
+}
+
+const haft__arm_ops haft__arm_set = {
+    .look = look_for_end, .enrol = enrol_for_end, .withdraw = withdraw_from_set, .finish = finish_end
+};

@@ -169,6 +169,8 @@ int haft__job_claim(const haft_handle *h, haft__root *me, haft__job **out, bool 
 bool haft__job_give_up(haft__job *job);
 /* Gives a claim back, whether the job has ended or not. */
 void haft__job_unclaim(haft__job *job);
+/* True once a job that the caller has claimed has ended; ends a call that was aborted before it began. */
+bool haft__job_claimed_has_ended(haft__job *job);
 /* The job behind a handle that is not null and carries no error. */
 haft__job *haft__job_of_handle(const haft_handle *h);
 /* True for a handle that came from haft_self(). */

@@ -181,6 +181,16 @@ static void end_if_withdrawn(haft__job *job, uint64_t state)
         haft__job_refuse(&job->record, 0);
 }
 
+bool haft__job_claimed_has_ended(haft__job *job)
+{
+    uint64_t state = haft__load_acquire(&job->record.state);
+    if ((state & HAFT__DONE) == 0 && __builtin_expect((state & HAFT__ABORT) != 0, 0)) {
+        end_if_withdrawn(job, state);
+        state = haft__load_acquire(&job->record.state);
+    }
+    return (state & HAFT__DONE) != 0;
+}
+
 /* Waits for a claimed job. 0, or the refusal, after which the claim is given back. */
 static int wait_claimed(haft__job *job, haft__root *me)
 {

@@ -71,6 +71,7 @@ typedef struct haft__thread {
     haft__sleeper sleeper;
     haft__root own; /* of the thread's own stack */
     haft__fiber_note note;
+    uint64_t random; /* of the selects that run here */
 } haft__thread;
 
 haft__arch_tls_declare(haft__current_thread);

@@ -85,3 +85,24 @@ int all(sum *p)
     haft::shield masked;
     return rc;
 }
+
+typedef HAFT_SENDER(sum) sum_sender;
+typedef HAFT_RECEIVER(sum) sum_receiver;
+
+int channels(haft_handle *h);
+int channels(haft_handle *h)
+{
+    sum_sender tx = { nullptr }, other = { nullptr };
+    sum_receiver rx = { nullptr };
+    sum s = { 1, 2 };
+    int rc = haft::channel(&tx, &rx, 4) | haft::channel_unbounded(&tx, &rx) | haft::oneshot(&tx, &rx);
+    rc |= haft::send(&tx, &s) | haft::try_send(&tx, &s) | haft::recv(&rx, &s) | haft::try_recv(&rx, &s);
+    rc |= haft::sender_clone(&tx, &other);
+    rc |= haft::select(haft::on_recv(&rx, &s), haft::on_send(&tx, &s, &rc), haft::on_join(h, &s),
+                       haft::on_timeout(HAFT_MS));
+    rc |= haft::try_select(haft::on_recv(&rx, &s));
+    haft_sender_drop(&tx);
+    haft_sender_drop(&other);
+    haft_receiver_drop(&rx);
+    return rc;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A value of another type than the channel's.
+ * expect: haft: the channel carries another type
+ */
+#include <haft/haft.hpp>
+
+typedef HAFT_SENDER(int) int_sender;
+
+int send_to(int_sender *tx, long value);
+int send_to(int_sender *tx, long value)
+{
+    return haft::send(tx, &value);
+}

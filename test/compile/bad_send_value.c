@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A value is given by its address.
+ * expect: type
+ */
+#include <haft/haft.h>
+
+typedef HAFT_SENDER(int) int_sender;
+typedef HAFT_RECEIVER(int) int_receiver;
+
+int send_to(int_sender *tx, int value);
+int send_to(int_sender *tx, int value)
+{
+    return haft_send(tx, value);
+}
