@@ -223,6 +223,7 @@ static int parks_beside_one_that_calls_and_ends(void)
 {
     pthread_t thread;
     check_int(pthread_create(&thread, NULL, calls_and_ends, NULL), ==, 0);
+    check_int(pthread_detach(thread), ==, 0);
     return joins_one_that_parks();
 }
 
@@ -230,6 +231,7 @@ static int parks_beside_one_that_ends(void)
 {
     pthread_t thread;
     check_int(pthread_create(&thread, NULL, ends, NULL), ==, 0);
+    check_int(pthread_detach(thread), ==, 0);
     return joins_one_that_parks();
 }
 
@@ -260,6 +262,7 @@ static int is_woken_by_a_thread_unknown(void)
     target = haft_spawn(wait_for_token);
     pthread_t thread;
     check_int(pthread_create(&thread, NULL, unparks_later, NULL), ==, 0);
+    check_int(pthread_detach(thread), ==, 0);
     return haft_join(&target);
 }
 
@@ -268,6 +271,7 @@ static int is_woken_by_a_thread_known(void)
     target = haft_spawn(wait_for_token);
     pthread_t thread;
     check_int(pthread_create(&thread, NULL, unparks_later, &target), ==, 0);
+    check_int(pthread_detach(thread), ==, 0);
     return haft_join(&target);
 }
 
@@ -464,21 +468,20 @@ static int joins_its_caller(haft_handle *caller)
     return haft_join(caller);
 }
 
-static int calls_one_that_joins_it(haft_handle **self)
+static int calls_one_that_joins_it(struct link *link)
 {
-    while (haft_is_null(**self))
-        check_int(haft_yield(), ==, 0);
-    haft_handle me = **self;
+    until(atomic_load(&link->ring->go));
+    haft_handle me = link->ring->handles[0];
     return haft_blocking(joins_its_caller, &me);
 }
 
 TEST("a blocking call that joins its caller is refused")
 {
-    haft_handle h = HAFT_NULL_HANDLE, *p = &h;
-    haft_handle made = haft_spawn(calls_one_that_joins_it, &p);
-    h = made;
-    until(haft_is_finished(made));
-    check_int(haft_join(&made), ==, HAFT_EDEADLK);
+    struct ring ring = { .n = 1 };
+    ring.handles[0] = haft_spawn(calls_one_that_joins_it, (&(struct link){ &ring, 0 }));
+    atomic_store(&ring.go, 1);
+    until(haft_is_finished(ring.handles[0]));
+    check_int(haft_join(&ring.handles[0]), ==, HAFT_EDEADLK);
 }
 
 static int joins_with_a_deadline(struct link *link)

@@ -343,6 +343,9 @@ TEST_LONG("a thousand runtimes begin and end in the memory of fifty")
 
 static int exits(void)
 {
+    /* LeakSanitizer does not find what only the stack of the thread below this task points to. */
+    if (CALLERS_SANITIZED)
+        _exit(5);
     exit(5);
 }
 

@@ -66,7 +66,7 @@ struct piece {
     bool name_arguments; /* print names for files that are arguments, too */
 };
 
-/* Does paths of todo, the first at least, until about a mebibyte was read. Always 0. */
+/* Does paths of todo, the first at least, until about a mebibyte was read or the job is aborted. Always 0. */
 int walk(struct piece *p);
 /* Adds a path; directory may be null, and the slashes at its end do not count. */
 void path_add(struct text *paths, enum found found, const char *directory, const char *name);

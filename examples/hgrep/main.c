@@ -2,10 +2,15 @@
  *
  * A piece of work moves into a job with everything it needs, and comes back with its matches and with the paths it
  * found, which are cut into further pieces. So no job shares anything with another; the first job alone sees the
- * whole, and speaks to the terminal. */
+ * whole, and speaks to the terminal.
+ *
+ * Ctrl-C aborts the first job, --timeout is a deadline of it; either way it asks the others to stop, and prints what they
+ * have found. */
 #define _GNU_SOURCE 1 /* memrchr */
 #include "hgrep.h"
 
+#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +20,8 @@ enum {
     MOST_JOBS = 1024,   /* for -j */
     PIECE = 32,         /* paths that a job is given */
     SORT_ALONE = 8192,  /* lines that are not worth another job */
+    INTERRUPTED = 130,  /* exit statuses: of a program that a SIGINT has ended, */
+    OUT_OF_TIME = 124,  /* and that of timeout(1) */
     STACK = 256 * 1024, /* libc's regular expressions ask for more than a task's usual 64 KiB */
 };
 
@@ -22,6 +29,8 @@ struct run {
     const char *pattern;
     bool extended, name_arguments, show_progress, failed;
     size_t jobs;
+    int64_t timeout;       /* INT64_MAX: none */
+    bool is_left;          /* a piece hangs in a read */
     struct text backlog;   /* paths that no job was given yet */
     struct search **spare; /* searches that no job is using; never more than two for a job */
     size_t n_spare;
@@ -51,17 +60,27 @@ static void show_progress(struct run *r)
 
 /* --- The search --------------------------------------------------------------------------------------------------- */
 
-/* Cuts a piece from the end of the backlog. False if there is no memory for it. */
+/* The start of the last path of the backlog before `end`. */
+static size_t start_of_last(const struct run *r, size_t end)
+{
+    const char *nul = end > 0 ? memrchr(r->backlog.at, '\0', end - 1) : NULL;
+    return nul != NULL ? (size_t)(nul + 1 - r->backlog.at) : 0;
+}
+
+/* Cuts a piece from the end of the backlog. What the user named may be a pipe that says nothing, and is a piece of its
+ * own, so that it holds up nobody else's matches. False if there is no memory for it. */
 static bool take(struct run *r, struct piece *p)
 {
     const char *why;
     struct search *s = r->n_spare > 0 ? r->spare[--r->n_spare] : search_new(r->pattern, r->extended, &why);
     if (s == NULL)
         return false;
-    size_t cut = r->backlog.len;
-    for (int i = 0; i < PIECE && cut > 0; i++) {
-        const char *nul = memrchr(r->backlog.at, '\0', cut - 1);
-        cut = nul != NULL ? (size_t)(nul + 1 - r->backlog.at) : 0;
+    size_t cut = start_of_last(r, r->backlog.len);
+    for (int i = 1; i < PIECE && cut > 0 && r->backlog.at[cut] == FOUND_ENTRY; i++) {
+        size_t before = start_of_last(r, cut);
+        if (r->backlog.at[before] != FOUND_ENTRY)
+            break;
+        cut = before;
     }
     *p = (struct piece){ .search = s, .name_arguments = r->name_arguments };
     text_add(&p->todo, r->backlog.at + cut, r->backlog.len - cut);
@@ -84,10 +103,49 @@ static void collect(struct run *r, struct piece *p)
     if (p->todo.lost || p->left.lost || p->matches.lost || p->errors.lost || r->backlog.lost || r->matches.lost)
         out_of_memory(r);
     r->backlog.lost = r->matches.lost = false;
+    text_drop(&p->todo); /* of one that never began */
     text_drop(&p->left);
     text_drop(&p->matches);
     text_drop(&p->errors);
     show_progress(r);
+}
+
+static bool is_told_to_stop(int rc)
+{
+    return rc == HAFT_ECANCELED || rc == HAFT_ETIMEDOUT;
+}
+
+/* Hands out pieces while they are fewer than twice the jobs. 0, HAFT_ECANCELED or HAFT_ETIMEDOUT. */
+static int hand_out(struct run *r, haft_set *set)
+{
+    struct piece p;
+    int rc = 0;
+    while (rc == 0 && r->backlog.len > 0 && haft_set_len(set) < 2 * r->jobs && take(r, &p)) {
+        rc = haft_set_spawn(set, walk, &p, .name = "walk", .stack_size = r->extended ? STACK : 0);
+        if (rc == 0)
+            continue;
+        if (!is_told_to_stop(rc)) {
+            walk(&p); /* no job to be had: here, then */
+            rc = 0;
+        }
+        collect(r, &p);
+    }
+    return rc;
+}
+
+/* Asks the jobs to stop and takes over what they have. They look up between two files; one that does not soon hangs in a
+ * read, and nothing can be done about that but to go without it. */
+static void stop(struct run *r, haft_set *set)
+{
+    HAFT_SHIELD;
+    HAFT_TIMEOUT(200 * HAFT_MS);
+    struct piece p;
+    haft_set_abort_all(set);
+    while (haft_set_next(set, &p, NULL) == 0)
+        collect(r, &p);
+    r->is_left = haft_set_len(set) > 0;
+    if (r->is_left)
+        haft_set_detach_all(set);
 }
 
 static int search_all(struct run *r)
@@ -96,17 +154,20 @@ static int search_all(struct run *r)
     if (set == NULL)
         return HAFT_ENOMEM;
     HAFT_DEFER(haft_set_drop, &set);
+    HAFT_TIMEOUT(r->timeout);
     struct piece p;
+    int rc;
     do {
-        while (r->backlog.len > 0 && haft_set_len(set) < 2 * r->jobs && take(r, &p)) {
-            if (haft_set_spawn(set, walk, &p, .name = "walk", .stack_size = r->extended ? STACK : 0) != 0) {
-                walk(&p); /* no job to be had: here, then */
-                collect(r, &p);
-            }
-        }
-        if (haft_set_next(set, &p, NULL) == 0)
+        rc = hand_out(r, set);
+        if (rc == 0)
+            rc = haft_checkpoint();
+        if (rc == 0 && (rc = haft_set_next(set, &p, NULL)) == 0)
             collect(r, &p);
-    } while (haft_set_len(set) > 0 || (r->backlog.len > 0 && r->n_spare > 0));
+    } while (!is_told_to_stop(rc) && (haft_set_len(set) > 0 || (r->backlog.len > 0 && r->n_spare > 0)));
+    if (is_told_to_stop(rc)) {
+        stop(r, set);
+        return rc;
+    }
     return r->backlog.len > 0 ? HAFT_ENOMEM : 0;
 }
 
@@ -178,11 +239,50 @@ static int print(const struct text *matches)
     return fflush(stdout) != 0 ? -errno : 0;
 }
 
+/* Says how it ended. The exit status. */
+static int conclude(struct run *r, int rc)
+{
+    say(r, "");
+    if (rc == HAFT_ECANCELED || rc == HAFT_ETIMEDOUT)
+        fprintf(stderr, "hgrep: %s: not everything was searched\n",
+                rc == HAFT_ECANCELED ? "interrupted" : "out of time");
+    else if (rc != 0)
+        fprintf(stderr, "hgrep: %s\n", haft_strerror(rc));
+    if (rc == HAFT_ECANCELED)
+        return INTERRUPTED;
+    if (rc == HAFT_ETIMEDOUT)
+        return OUT_OF_TIME;
+    return rc != 0 || r->failed ? 2 : r->matches.len > 0 ? 0 : 1;
+}
+
+static haft_abort_handle first_job;
+
+static void interrupt(int number)
+{
+    (void)number;
+    haft_abort_by(first_job);
+}
+
+/* Once: a second Ctrl-C ends the process where it is. Not if whoever started this one wants it to be ignored. */
+static void heed_interrupts(void)
+{
+    struct sigaction action = { .sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND }, before;
+    first_job = haft_abort_handle_of(haft_self());
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+}
+
 static int run(struct run *r)
 {
+    heed_interrupts();
     int rc = search_all(r);
-    if (rc == 0)
-        rc = print(&r->matches);
+    HAFT_SHIELD;
+    if (rc == 0 || is_told_to_stop(rc)) {
+        int printed = print(&r->matches);
+        rc = printed != 0 ? printed : rc;
+    }
+    if (r->is_left)
+        _exit(conclude(r, rc)); /* the end of the process waits for nobody */
     return rc;
 }
 
@@ -190,17 +290,30 @@ static int run(struct run *r)
 
 static int usage(void)
 {
-    fputs("usage: hgrep [-E] [-j JOBS] PATTERN [PATH...]\n", stderr);
+    fputs("usage: hgrep [-E] [-j JOBS] [--timeout SECONDS] PATTERN [PATH...]\n", stderr);
     return 2;
+}
+
+static bool read_seconds(const char *text, int64_t *out)
+{
+    char *rest;
+    double seconds = strtod(text, &rest);
+    if (rest == text || *rest != '\0' || !(seconds >= 0 && seconds <= 1e9))
+        return false;
+    *out = (int64_t)(seconds * (double)HAFT_S);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    struct run r = { .jobs = haft_cpu_count(), .show_progress = isatty(STDERR_FILENO) };
+    struct run r = { .jobs = haft_cpu_count(), .show_progress = isatty(STDERR_FILENO), .timeout = INT64_MAX };
+    static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { 0 } };
     char *rest;
-    for (int option; (option = getopt(argc, argv, "Ej:")) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "Ej:", options, NULL)) != -1;) {
         if (option == 'E')
             r.extended = true;
+        else if (option == 't' && read_seconds(optarg, &r.timeout))
+            continue;
         else if (option != 'j' || (r.jobs = strtoul(optarg, &rest, 10), *rest != '\0') || r.jobs - 1 >= MOST_JOBS)
             return usage();
     }
@@ -223,16 +336,14 @@ int main(int argc, char **argv)
         r.failed = true;
     } else {
         r.spare[r.n_spare++] = first;
-        rc = haft_run(run, &r, .workers = (unsigned)r.jobs);
+        /* One more than can hang in a read, for the first job. */
+        rc = haft_run(run, &r, .workers = (unsigned)r.jobs + 1);
     }
-    say(&r, "");
-    if (rc != 0)
-        fprintf(stderr, "hgrep: %s\n", haft_strerror(rc));
+    int status = conclude(&r, rc);
     while (r.n_spare > 0)
         search_drop(&r.spare[--r.n_spare]);
     free(r.spare);
     text_drop(&r.backlog);
-    int status = rc != 0 || r.failed ? 2 : r.matches.len > 0 ? 0 : 1;
     text_drop(&r.matches);
     return status;
 }

@@ -246,9 +246,79 @@ kill $vanisher
 wait $vanisher 2>/dev/null
 if [ $i -eq 50 ]; then pass; else fail "files that vanish: $rc $(cat "$DIR/got" "$DIR/got.err")"; fi
 
+# --- Ending early ---------------------------------------------------------------------------------------------------
+
+# A pipe that nobody writes to holds one job up for ever. What the others found is printed, and nobody waits for it. With
+# one job things have an order: the pipe is opened once the file before it was searched.
+mkfifo mute
+printf 'hgrep: interrupted: not everything was searched\n' >"$DIR/want.said"
+grep -nF needle tree/no-newline | sed 's/^/tree\/no-newline:/' | sort >"$DIR/want"
+if env --default-signal=INT true 2>/dev/null; then
+    for jobs in 1 4; do
+        # A shell lets its background commands ignore SIGINT.
+        env --default-signal=INT "$HGREP" -j $jobs needle tree/no-newline mute >"$DIR/got" 2>"$DIR/got.err" &
+        hgrep=$!
+        exec 3>mute # waits until hgrep has opened it
+        [ $jobs -eq 1 ] || sleep 0.2 # for the other job; with one there is no need
+        kill -INT $hgrep
+        wait $hgrep
+        rc=$?
+        exec 3>&-
+        if [ $rc -eq 130 ] && cmp -s "$DIR/want" "$DIR/got" && cmp -s "$DIR/want.said" "$DIR/got.err"; then
+            pass
+        else
+            fail "SIGINT with $jobs jobs: $rc $(cat "$DIR/got" "$DIR/got.err")"
+        fi
+    done
+    # In the middle of many files: a part of what there is, in order, and no line in pieces.
+    grep -rnIF needle other | sort >"$DIR/whole"
+    env --default-signal=INT "$HGREP" -j 4 needle other mute >"$DIR/got" 2>"$DIR/got.err" &
+    hgrep=$!
+    exec 3>mute
+    kill -INT $hgrep
+    wait $hgrep
+    rc=$?
+    exec 3>&-
+    if [ $rc -eq 130 ] && sort -c "$DIR/got" && [ -z "$(comm -13 "$DIR/whole" "$DIR/got")" ]; then
+        pass
+    else
+        fail "SIGINT among many files: $rc"
+    fi
+else
+    skip "SIGINT: no env --default-signal"
+fi
+(trap '' INT; exec "$HGREP" needle tree/no-newline mute >"$DIR/got" 2>"$DIR/got.err") &
+hgrep=$!
+exec 3>mute
+kill -INT $hgrep
+echo 'a needle' >&3
+exec 3>&-
+wait $hgrep
+rc=$?
+if [ $rc -eq 0 ] && [ "$(wc -l <"$DIR/got")" -eq 3 ]; then pass; else fail "SIGINT that is ignored: $rc"; fi
+
+printf 'hgrep: out of time: not everything was searched\n' >"$DIR/want.said"
+for jobs in 1 4; do
+    "$HGREP" --timeout 0.3 -j $jobs needle tree/no-newline mute >"$DIR/got" 2>"$DIR/got.err"
+    rc=$?
+    if [ $rc -eq 124 ] && cmp -s "$DIR/want" "$DIR/got" && cmp -s "$DIR/want.said" "$DIR/got.err"; then
+        pass
+    else
+        fail "--timeout with $jobs jobs: $rc $(cat "$DIR/got" "$DIR/got.err")"
+    fi
+done
+"$HGREP" --timeout 0 needle tree >"$DIR/got" 2>"$DIR/got.err"
+rc=$?
+if [ $rc -eq 124 ] && cmp -s "$DIR/want.said" "$DIR/got.err"; then pass; else fail "--timeout 0: $rc"; fi
+grep -rnIF needle other | sort >"$DIR/want"
+"$HGREP" --timeout 1000 needle other >"$DIR/got" 2>"$DIR/got.err"
+rc=$?
+if [ $rc -eq 0 ] && cmp -s "$DIR/want" "$DIR/got" && [ ! -s "$DIR/got.err" ]; then pass; else fail "--timeout 1000: $rc"; fi
+
 # --- The command line -----------------------------------------------------------------------------------------------
 
-for bad in '' '-j' '-j 0 x' '-j -1 x' '-j 9999999 x' '-j 2x x' '-j 99999999999999999999 x' '-Q x'; do
+for bad in '' '-j' '-j 0 x' '-j -1 x' '-j 9999999 x' '-j 2x x' '-j 99999999999999999999 x' '-Q x' \
+    '--timeout' '--timeout x' '--timeout -1 x' '--timeout 1s x'; do
     # shellcheck disable=SC2086
     "$HGREP" $bad >"$DIR/got" 2>"$DIR/got.err" </dev/null
     if [ $? -eq 2 ] && [ ! -s "$DIR/got" ] && grep -q '^usage: ' "$DIR/got.err"; then pass; else fail "usage: $bad"; fi

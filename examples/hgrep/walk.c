@@ -135,7 +135,7 @@ static int visit(struct piece *p, enum found found, const char *path, size_t *si
 int walk(struct piece *p)
 {
     size_t next = 0;
-    for (size_t spent = 0; next < p->todo.len && spent < BUDGET; spent += PER_PATH) {
+    for (size_t spent = 0; next < p->todo.len && spent < BUDGET && !haft_is_aborted(); spent += PER_PATH) {
         const char *record = p->todo.at + next;
         size_t size = 0;
         int rc = visit(p, (enum found)record[0], record + 1, &size);
