@@ -11,48 +11,102 @@
 #ifndef HAFT__RING_SIZE
 #define HAFT__RING_SIZE 256 /* jobs in a worker's ring; a power of two */
 #endif
-#define HAFT__LIFO_RUNS 16        /* jobs taken in a row from the LIFO slot while the ring has work */
-#define HAFT__FAIRNESS_TICKS 61   /* every so many picks look at the injection queue and the timers first */
+#ifndef HAFT__LIFO_RUNS
+#define HAFT__LIFO_RUNS 16 /* jobs taken in a row from the LIFO slot while the ring has work */
+#endif
+#ifndef HAFT__FAIRNESS_TICKS
+#define HAFT__FAIRNESS_TICKS 61 /* every so many picks look at the injection queue and the timers first */
+#endif
+#ifndef HAFT__LIFO_STEAL_NS
 #define HAFT__LIFO_STEAL_NS 20000 /* a LIFO slot unchanged for so long may be stolen */
-#define HAFT__SEARCH_NS 20000     /* an idle worker looks for work for so long before it sleeps */
-#define HAFT__RESCUE_NS 10000000  /* how often a sleeper looks behind workers that run */
+#endif
+#ifndef HAFT__SEARCH_NS
+#define HAFT__SEARCH_NS 20000 /* an idle worker looks for work for so long before it sleeps */
+#endif
+#ifndef HAFT__RESCUE_NS
+#define HAFT__RESCUE_NS 10000000 /* how often a sleeper looks behind workers that run */
+#endif
 
 /* Threads that wait. */
+#ifndef HAFT__THREAD_SPINS
 #define HAFT__THREAD_SPINS 300 /* pauses before a waiting thread sleeps */
+#endif
 
 /* Locks: pauses of the back-off, doubled from the first to the last, then the time slice is given away. */
+#ifndef HAFT__LOCK_PAUSES_FIRST
 #define HAFT__LOCK_PAUSES_FIRST 32
+#endif
+#ifndef HAFT__LOCK_PAUSES_LAST
 #define HAFT__LOCK_PAUSES_LAST 512
+#endif
 
-#define HAFT__WAKE_BATCH 16              /* waiters woken after one hold of an object's lock */
-#define HAFT__MUTEX_SPINS 6              /* rounds in which a contender of a mutex looks again before it waits */
+#ifndef HAFT__WAKE_BATCH
+#define HAFT__WAKE_BATCH 16 /* waiters woken after one hold of an object's lock */
+#endif
+#ifndef HAFT__MUTEX_SPINS
+#define HAFT__MUTEX_SPINS 6 /* rounds in which a contender of a mutex looks again before it waits */
+#endif
+#ifndef HAFT__MUTEX_HAND_OVER_NS
 #define HAFT__MUTEX_HAND_OVER_NS 1000000 /* a waiter that lost once and waited so long is handed the mutex */
+#endif
 
+#ifndef HAFT__READS
 #define HAFT__READS 4 /* locks that a job reads at once and that its end releases */
+#endif
 
 /* The table of records. */
+#ifndef HAFT__CHUNK_RECORDS
 #define HAFT__CHUNK_RECORDS 4096 /* records in one mapping; a power of two */
-#define HAFT__CHUNK_COUNT 4096   /* mappings at most: 16 million records */
-#define HAFT__MAGAZINE 64        /* records exchanged at once between a thread's cache and the depot */
-#define HAFT__RECORDS_WARM 128   /* records that trimming leaves in the depot */
+#endif
+#ifndef HAFT__CHUNK_COUNT
+#define HAFT__CHUNK_COUNT 4096 /* mappings at most: 16 million records */
+#endif
+#ifndef HAFT__MAGAZINE
+#define HAFT__MAGAZINE 64 /* records exchanged at once between a thread's cache and the depot */
+#endif
+#ifndef HAFT__RECORDS_WARM
+#define HAFT__RECORDS_WARM 128 /* records that trimming leaves in the depot */
+#endif
 
 /* Stacks. */
-#define HAFT__STACK_SIZE 65536       /* bytes of address space for the smallest stack, guard included */
-#define HAFT__STACK_CLASSES 16       /* each twice the one before: 64 KiB to 2 GiB */
+#ifndef HAFT__STACK_SIZE
+#define HAFT__STACK_SIZE 65536 /* bytes of address space for the smallest stack, guard included */
+#endif
+#ifndef HAFT__STACK_CLASSES
+#define HAFT__STACK_CLASSES 16 /* each twice the one before: 64 KiB to 2 GiB */
+#endif
+#ifndef HAFT__ARENA_SIZE
 #define HAFT__ARENA_SIZE (64u << 20) /* bytes of address space reserved at once for small stacks */
-#define HAFT__STACK_MAGAZINE 32      /* stacks exchanged at once between a worker's cache and the depot */
-#define HAFT__STACK_WARM 8           /* stacks of the smallest class that trimming leaves in the depot */
-#define HAFT__TRIM_BATCH 256         /* stacks that one step of trimming moves or gives back */
-#define HAFT__TRIM_NS 250000000      /* what lay unused in the depot for so long is given back */
+#endif
+#ifndef HAFT__STACK_MAGAZINE
+#define HAFT__STACK_MAGAZINE 32 /* stacks exchanged at once between a worker's cache and the depot */
+#endif
+#ifndef HAFT__STACK_WARM
+#define HAFT__STACK_WARM 8 /* stacks of the smallest class that trimming leaves in the depot */
+#endif
+#ifndef HAFT__TRIM_BATCH
+#define HAFT__TRIM_BATCH 256 /* stacks that one step of trimming moves or gives back */
+#endif
+#ifndef HAFT__TRIM_NS
+#define HAFT__TRIM_NS 250000000 /* what lay unused in the depot for so long is given back */
+#endif
 
 /* The end of a runtime: after the abort, jobs are stuck when none has ended for so long, or for the grace if that is
  * longer. A second is far more than a
  * processor takes to come round to everybody, and what somebody who pressed Ctrl-C still bears. */
+#ifndef HAFT__STUCK_NS
 #define HAFT__STUCK_NS INT64_C(1000000000)
+#endif
+#ifndef HAFT__STUCK_TURN_NS
 #define HAFT__STUCK_TURN_NS INT64_C(20000000) /* it is counted in turns of this length */
+#endif
 
 /* The pool for blocking calls. */
+#ifndef HAFT__POOL_THREADS
 #define HAFT__POOL_THREADS 512
+#endif
+#ifndef HAFT__POOL_IDLE_NS
 #define HAFT__POOL_IDLE_NS INT64_C(10000000000)
+#endif
 
 #endif
