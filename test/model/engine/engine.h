@@ -30,7 +30,7 @@
 typedef struct model_options {
     const char *sentence;
     int bound;          /* preemptions in the search that every run makes; 0: two */
-    int stale;          /* loads that may see something older, in one run; 0: as many as preemptions; -1: none */
+    int stale;          /* loads that may see something older, in one run of a search depth first; 0: one; -1: none */
     bool is_large;      /* too long a search for the quick selection */
     bool is_spurious;   /* sleeps may end without a cause */
     const char *expect; /* the search must find a failure that begins so; for tests of the engine itself */

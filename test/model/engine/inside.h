@@ -101,11 +101,14 @@ typedef struct touch {
 #define CELL_ACCESSES 20
 typedef struct cell {
     uintptr_t address;
-    uint64_t run;
     int count;
     touch accesses[CELL_ACCESSES];
 } cell;
-#define CELLS (1u << 14)
+#define CELLS 8192 /* that one run may touch */
+struct cell_slot {
+    uint32_t run;
+    uint32_t cell;
+};
 
 typedef struct block {
     char *memory;
@@ -151,8 +154,13 @@ struct named {
 
 enum mode { MODE_DEPTH_FIRST, MODE_RANDOM, MODE_PCT, MODE_REPLAY };
 
+enum kind { KIND_THREAD = 's', KIND_MESSAGE = 'r', KIND_MODEL = 'm' };
+
+/* Of one kind there is at most one choice in a step, so that step and kind name it in every run that came so far. */
 struct choice {
+    int step;
     uint16_t taken, allowed;
+    enum kind kind;
 };
 
 struct engine {
@@ -175,6 +183,8 @@ struct engine {
     view sc, heavy, light; /* what fences have made common: full ones, heavy ones, light ones */
 
     cell *cells;
+    int cell_count;
+    struct cell_slot *cell_slots; /* twice as many */
     block blocks[BLOCKS];
     int block_count;
     char *arena;
@@ -189,6 +199,8 @@ struct engine {
 
     struct choice choices[CHOICES];
     int choice_count, choice_next;
+    struct choice again[CHOICES]; /* the deviations to replay, in the order of their steps */
+    int again_count;
     int preemptions, stale_reads;
     int steps, rounds;
     int change_at[8], changes;
@@ -253,8 +265,8 @@ void leaks_check(void);
 
 /* --- search.c --- */
 /* One of n ways to go on; the first is the one without a deviation. Only `allowed` of them are within the bounds. */
-int choose(int n, int allowed);
-int choose_by(int n, int taken); /* decided elsewhere, to be recorded */
+int choose(enum kind kind, int n, int allowed);
+int choose_by(enum kind kind, int n, int taken); /* decided elsewhere, to be recorded */
 uint64_t random_next(void);
 struct verdict {
     bool has_failed;
@@ -273,8 +285,9 @@ struct search_plan {
     uint64_t seed;
 };
 void search(const struct model *model, const struct search_plan *plan, struct verdict *verdict);
-/* Runs the recorded choices again. True if it fails again. */
-bool replay(const struct model *model, const struct choice *choices, int n, bool traces);
+/* Runs once more with engine->again. True if it fails. */
+bool replay(const struct model *model, bool traces);
+/* Makes engine->again from the choices of the run that just failed, and as few as it can. */
 void shrink(const struct model *model);
 bool run_fails(const struct model *model);
 

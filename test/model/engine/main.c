@@ -55,6 +55,7 @@ static void engine_begin(void)
     engine->locations = map(LOCATIONS * sizeof *engine->locations);
     engine->views = map(VIEWS * sizeof *engine->views);
     engine->cells = map(CELLS * sizeof *engine->cells);
+    engine->cell_slots = map(2 * CELLS * sizeof *engine->cell_slots);
     engine->arena = map(ARENA_SIZE);
     engine->arena_owner = map((ARENA_SIZE / 16 + 1) * sizeof *engine->arena_owner);
     engine->map = map(MAP_SIZE);
@@ -127,7 +128,7 @@ static void run_model(int n, FILE *out)
     if (o->model->options.expect != NULL && !failed) {
         /* What was found is found again, and by fewer choices. */
         shrink(o->model);
-        is_replayed = replay(o->model, engine->choices, engine->choice_count, false);
+        is_replayed = replay(o->model, false);
         o->verdict.has_failed = is_replayed; /* else it is not as expected, in the parent, too */
         failed = !is_replayed;
     }
@@ -196,7 +197,7 @@ static int run_again(void)
     }
     struct verdict verdict = { .mode = MODE_REPLAY, .executions = 1 };
     statics_remember();
-    bool fails = replay(outcomes[0].model, engine->choices, engine->choice_count, false);
+    bool fails = replay(outcomes[0].model, false);
     printf("%s: %s\n", outcomes[0].model->options.sentence, fails ? "fails" : "passes");
     if (fails)
         report_failure(outcomes[0].model, &verdict);

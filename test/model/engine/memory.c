@@ -182,7 +182,7 @@ static bool is_shared(uintptr_t address, bool writes)
         return false;
     uint8_t me = (uint8_t)(1u << engine->current), readers = s->readers, writers = s->writers;
     bool was_shared = writers != 0 && ((readers | writers) & ((readers | writers) - 1)) != 0;
-    if (was_shared)
+    if (was_shared || engine->mode == MODE_REPLAY)
         return true;
     s->readers = readers | me;
     s->writers = writers | (writes ? me : 0);
@@ -297,9 +297,9 @@ static uint32_t choose_age(uint32_t n, bool one_more)
     if (all <= 1)
         return 0;
     if (engine->mode == MODE_RANDOM || engine->mode == MODE_PCT)
-        age = choose_by(all, random_next() % 4 != 0 ? 0 : (int)(random_next() % (unsigned)all));
+        age = choose_by(KIND_MESSAGE, all, random_next() % 4 != 0 ? 0 : (int)(random_next() % (unsigned)all));
     else
-        age = choose(all, engine->stale_reads < engine->stale_bound ? (int)n : 1);
+        age = choose(KIND_MESSAGE, all, engine->stale_reads < engine->stale_bound ? (int)n : 1);
     if (age != 0)
         engine->stale_reads++;
     return (uint32_t)age;

@@ -17,6 +17,7 @@ void races_reset(void)
     memset(engine->arena_owner, 0, (engine->arena_used / 16 + 1) * sizeof engine->arena_owner[0]);
     engine->arena_used = 0;
     engine->map_used = 0;
+    engine->cell_count = 0;
     engine->now = 1;
     engine->name_count = 0;
 }
@@ -83,16 +84,20 @@ void *model_map(size_t size)
 
 static cell *cell_of(uintptr_t address)
 {
-    for (unsigned h = (unsigned)((address >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 45) % CELLS;; h = (h + 1) % CELLS) {
-        cell *c = &engine->cells[h];
-        if (c->run != engine->run) {
-            c->run = engine->run;
-            c->address = address;
-            c->count = 0;
-            return c;
+    for (unsigned h = (unsigned)((address >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 45) % (2 * CELLS);;
+         h = (h + 1) % (2 * CELLS)) {
+        struct cell_slot *slot = &engine->cell_slots[h];
+        if (slot->run != (uint32_t)engine->run) {
+            if (engine->cell_count == CELLS)
+                model_fail("a run touches more than %d words", CELLS);
+            slot->run = (uint32_t)engine->run;
+            slot->cell = (uint32_t)engine->cell_count++;
+            engine->cells[slot->cell].address = address;
+            engine->cells[slot->cell].count = 0;
+            return &engine->cells[slot->cell];
         }
-        if (c->address == address)
-            return c;
+        if (engine->cells[slot->cell].address == address)
+            return &engine->cells[slot->cell];
     }
 }
 

@@ -148,33 +148,30 @@ static void print_trace(void)
     free(places);
 }
 
-/* Deviations only: "12:1,40:2" is 1 at the 12th choice, 2 at the 40th, else 0. */
+/* "s12:1,r40:2": another thread at the 12th step, the second newest value at the 40th; m: a choice of the model. */
 int schedule_print(char *text, size_t size)
 {
     size_t at = 0;
-    int deviations = 0;
-    text[0] = 0;
-    for (int i = 0; i < engine->choice_count && at + 16 < size; i++) {
-        if (engine->choices[i].taken == 0)
-            continue;
-        at += (size_t)snprintf(text + at, size - at, "%s%d:%d", at != 0 ? "," : "", i, engine->choices[i].taken);
-        deviations++;
+    snprintf(text, size, "-");
+    for (int i = 0; i < engine->again_count && at + 24 < size; i++) {
+        const struct choice *c = &engine->again[i];
+        at += (size_t)snprintf(text + at, size - at, "%s%c%d:%d", at != 0 ? "," : "", (char)c->kind, c->step, c->taken);
     }
-    if (at == 0)
-        snprintf(text, size, "0:0");
-    return deviations;
+    return engine->again_count;
 }
 
 bool schedule_read(const char *text)
 {
-    memset(engine->choices, 0, sizeof engine->choices);
-    engine->choice_count = 0;
+    engine->again_count = 0;
+    if (strcmp(text, "-") == 0)
+        return true;
     while (*text != 0) {
         int at, taken, used;
-        if (sscanf(text, "%d:%d%n", &at, &taken, &used) != 2 || at < 0 || at >= CHOICES || taken < 0)
+        char kind;
+        if (sscanf(text, "%c%d:%d%n", &kind, &at, &taken, &used) != 3 || engine->again_count == CHOICES)
             return false;
-        engine->choices[at].taken = (uint16_t)taken;
-        engine->choice_count = at + 1;
+        engine->again[engine->again_count++] =
+            (struct choice){ .step = at, .taken = (uint16_t)taken, .kind = (enum kind)kind };
         text += used;
         if (*text == ',')
             text++;
@@ -186,9 +183,10 @@ void report_failure(const struct model *model, const struct verdict *verdict)
 {
     char schedule[4000];
     static const char *const modes[] = { "depth first", "at random", "PCT", "replay" };
-    shrink(model);
+    if (verdict->mode != MODE_REPLAY)
+        shrink(model);
     int deviations = schedule_print(schedule, sizeof schedule);
-    bool again = replay(model, engine->choices, engine->choice_count, true);
+    bool again = replay(model, true);
     printf("    %s\n", engine->failure);
     printf("    found by the search %s", modes[verdict->mode]);
     if (verdict->mode == MODE_DEPTH_FIRST)

@@ -11,8 +11,8 @@
  * Before the first search some runs at random find out which objects threads contend for: the others need no choices. A
  * search that finds another one starts again.
  *
- * Each failure is a list of choices and nothing else, so it can be run again, and is shrunk by setting choices to 0 as
- * long as it still fails in the same way. */
+ * Each failure is a list of deviations, named by their steps, and nothing else, so it can be run again, and is shrunk
+ * by leaving some out as long as it still fails in the same way. */
 #include "inside.h"
 
 #include <time.h>
@@ -22,7 +22,7 @@ extern char __data_start[], _end[];
 double seconds_now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -52,31 +52,36 @@ static struct choice *choice_new(void)
     return &engine->choices[engine->choice_next++];
 }
 
-int choose(int n, int allowed)
+static struct choice *choice_add(enum kind kind, int taken, int allowed)
 {
-    if (n <= 1)
-        return 0;
-    bool is_known = engine->choice_next < engine->choice_count;
     struct choice *c = choice_new();
-    if (!is_known)
-        c->taken = 0;
-    if (engine->mode == MODE_REPLAY && c->taken >= n)
-        c->taken = (uint16_t)(n - 1);
-    c->allowed = (uint16_t)allowed;
-    if (!is_known)
-        engine->choice_count = engine->choice_next;
-    return c->taken;
+    *c = (struct choice){ engine->steps, (uint16_t)taken, (uint16_t)allowed, kind };
+    engine->choice_count = engine->choice_next;
+    return c;
 }
 
-int choose_by(int n, int taken)
+static int taken_before(enum kind kind, int n)
+{
+    for (int i = 0; i < engine->again_count; i++)
+        if (engine->again[i].step == engine->steps && engine->again[i].kind == kind)
+            return engine->again[i].taken < n ? engine->again[i].taken : n - 1;
+    return 0;
+}
+
+int choose(enum kind kind, int n, int allowed)
 {
     if (n <= 1)
         return 0;
-    struct choice *c = choice_new();
-    c->taken = (uint16_t)taken;
-    c->allowed = (uint16_t)n;
-    engine->choice_count = engine->choice_next;
-    return taken;
+    if (engine->mode == MODE_REPLAY)
+        return choice_add(kind, taken_before(kind, n), n)->taken;
+    if (engine->choice_next == engine->choice_count)
+        return choice_add(kind, 0, allowed)->taken;
+    return choice_new()->taken;
+}
+
+int choose_by(enum kind kind, int n, int taken)
+{
+    return n > 1 ? choice_add(kind, taken, n)->taken : 0;
 }
 
 /* The next list in the order of the search. False: that was the last one. */
@@ -147,8 +152,12 @@ static bool search_at_random(const struct model *model, enum mode mode, uint64_t
         if (mode == MODE_PCT && engine->longest > 0)
             for (int k = 0; k < 1 + (int)(random_next() % 4); k++)
                 engine->change_at[engine->changes++] = 1 + (int)(random_next() % (unsigned)engine->longest);
-        if (run_fails(model))
+        engine->shared_grew = false;
+        if (!run_fails(model))
+            continue;
+        if (!engine->shared_grew)
             return true;
+        i--; /* with the choices that it should have had */
     }
     return false;
 }
@@ -159,7 +168,7 @@ static int search_depth_first(const struct model *model, int bound, struct limit
     engine->mode = MODE_DEPTH_FIRST;
     engine->bound = bound;
     int stale = model->options.stale;
-    engine->stale_bound = stale < 0 ? 0 : stale == 0 || stale > bound ? bound : stale;
+    engine->stale_bound = stale < 0 ? 0 : stale == 0 ? 1 : stale;
     random_from(0);
     for (;;) {
         engine->choice_count = 0;
@@ -167,10 +176,11 @@ static int search_depth_first(const struct model *model, int bound, struct limit
         for (uint64_t runs = 0;; runs++) {
             if (runs >= limits.runs || is_late(&limits))
                 return -1;
-            if (run_fails(model))
-                return 1;
+            bool fails = run_fails(model);
             if (engine->shared_grew)
                 break;
+            if (fails)
+                return 1;
             if (!next_list())
                 return 0;
         }
@@ -217,17 +227,24 @@ void search(const struct model *model, const struct search_plan *plan, struct ve
 
 /* --- again -------------------------------------------------------------------------------------------------------------- */
 
-bool replay(const struct model *model, const struct choice *choices, int n, bool traces)
+bool replay(const struct model *model, bool traces)
 {
     engine->mode = MODE_REPLAY;
     engine->bound = engine->stale_bound = INT32_MAX;
+    engine->choice_count = 0;
     random_from(0);
-    memmove(engine->choices, choices, (size_t)n * sizeof choices[0]);
-    engine->choice_count = n;
     engine->traces = engine->describes = traces;
     bool fails = run_fails(model);
     engine->traces = engine->describes = false;
     return fails;
+}
+
+static void keep_deviations(void)
+{
+    engine->again_count = 0;
+    for (int i = 0; i < engine->choice_next; i++)
+        if (engine->choices[i].taken != 0)
+            engine->again[engine->again_count++] = engine->choices[i];
 }
 
 static size_t kind_length(const char *failure)
@@ -238,31 +255,28 @@ static size_t kind_length(const char *failure)
 
 void shrink(const struct model *model)
 {
-    struct choice *kept = malloc(sizeof engine->choices), *trial = malloc(sizeof engine->choices);
+    struct choice *kept = malloc(sizeof engine->again);
     char kind[16] = "";
-    double until = seconds_now() + 10;
-    int n = engine->choice_next;
+    double until = seconds_now() + 5;
     memcpy(kind, engine->failure, kind_length(engine->failure));
-    memcpy(kept, engine->choices, (size_t)n * sizeof kept[0]);
-    bool changed = true;
-    while (changed && seconds_now() < until) {
+    keep_deviations();
+    for (bool changed = true; changed && seconds_now() < until;) {
         changed = false;
-        for (int i = n; i-- > 0 && seconds_now() < until;) {
-            if (kept[i].taken == 0)
+        for (int i = engine->again_count; i-- > 0 && seconds_now() < until;) {
+            int n = engine->again_count;
+            if (i >= n)
                 continue;
-            memcpy(trial, kept, (size_t)n * sizeof kept[0]);
-            trial[i].taken = 0;
-            if (!replay(model, trial, n, false) || strncmp(engine->failure, kind, strlen(kind)) != 0)
+            memcpy(kept, engine->again, (size_t)n * sizeof kept[0]);
+            memmove(&engine->again[i], &engine->again[i + 1], (size_t)(n - i - 1) * sizeof kept[0]);
+            engine->again_count--;
+            if (replay(model, false) && strncmp(engine->failure, kind, strlen(kind)) == 0) {
+                keep_deviations();
+                changed = true;
                 continue;
-            n = engine->choice_next;
-            memcpy(kept, engine->choices, (size_t)n * sizeof kept[0]);
-            changed = true;
-            if (i > n)
-                i = n;
+            }
+            memcpy(engine->again, kept, (size_t)n * sizeof kept[0]);
+            engine->again_count = n;
         }
     }
-    memcpy(engine->choices, kept, (size_t)n * sizeof kept[0]);
-    engine->choice_count = n;
     free(kept);
-    free(trial);
 }

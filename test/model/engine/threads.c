@@ -193,22 +193,22 @@ static int earliest_sleepers(int *out)
 static int decide(const int *candidates, int n, int free)
 {
     if (n == 1)
-        return choose_by(1, 0);
+        return choose_by(KIND_THREAD, 1, 0);
     switch (engine->mode) {
     case MODE_DEPTH_FIRST:
     case MODE_REPLAY:
-        return choose(n, engine->preemptions < engine->bound ? n : free);
+        return choose(KIND_THREAD, n, engine->preemptions < engine->bound ? n : free);
     case MODE_RANDOM: {
         /* n is recorded whole: a choice must mean the same when it is made again. */
         if (candidates[0] == engine->current && self()->status == RUNNABLE && random_next() % 3 != 0)
-            return choose_by(n, 0);
+            return choose_by(KIND_THREAD, n, 0);
         int some = n > free && random_next() % 8 != 0 ? free : n;
-        return choose_by(n, (int)(random_next() % (unsigned)some));
+        return choose_by(KIND_THREAD, n, (int)(random_next() % (unsigned)some));
     }
     default: {
         int best = 0;
         if (n > free && random_next() % 16 == 0)
-            return choose_by(n, n - 1);
+            return choose_by(KIND_THREAD, n, n - 1);
         /* A sleeper whose time has not come is no candidate here. */
         int last = free;
         for (int i = free; i < n; i++)
@@ -217,7 +217,7 @@ static int decide(const int *candidates, int n, int free)
         for (int i = 1; i < last; i++)
             if (engine->threads[candidates[i]].priority > engine->threads[candidates[best]].priority)
                 best = i;
-        return choose_by(n, best);
+        return choose_by(KIND_THREAD, n, best);
     }
     }
 }
@@ -384,6 +384,7 @@ void model_join(int number)
     while (other->status != ENDED) {
         me->status = JOINING;
         me->joins = number;
+        count_step();
         go_on();
     }
     clocks_join(&me->clock, &other->clock);
@@ -415,9 +416,10 @@ void model_waits_for(bool (*is_true)(void *), void *argument)
 
 int model_choose(int n)
 {
+    step_alone();
     if (engine->mode == MODE_RANDOM || engine->mode == MODE_PCT)
-        return choose_by(n, (int)(random_next() % (unsigned)n));
-    int taken = choose(n, engine->preemptions < engine->bound ? n : 1);
+        return choose_by(KIND_MODEL, n, (int)(random_next() % (unsigned)n));
+    int taken = choose(KIND_MODEL, n, engine->preemptions < engine->bound ? n : 1);
     if (taken != 0)
         engine->preemptions++;
     return taken;
@@ -452,6 +454,7 @@ int model_sleep(volatile uint32_t *word, uint32_t expected, int64_t deadline)
     me->sleeps_on = word;
     me->deadline = deadline;
     me->timed_out = false;
+    count_step();
     go_on();
     me->deadline = INT64_MAX;
     return me->timed_out ? -ETIMEDOUT : 0;

@@ -139,7 +139,8 @@ PLAIN_ALL(unaligned_volatile_)
 READ_WRITE(1)
 READ_WRITE(2)
 READ_WRITE(4)
-READ_WRITE(8) READ_WRITE(16)
+READ_WRITE(8)
+READ_WRITE(16)
 
     void __tsan_read_range(void *address, unsigned long size);
 void __tsan_read_range(void *address, unsigned long size)
