@@ -23,7 +23,7 @@ static haft_handle call(int n)
 
 static void stop(void)
 {
-    haft__pool_stop(&runtime);
+    haft__pool_stop(&runtime, false);
     model_join_all();
     model_check(haft__load_relaxed(&runtime.spawned) == haft__load_relaxed(&runtime.finished));
     model_keep(runtime.pool);

@@ -43,6 +43,14 @@ static int advise(void *memory, size_t size, enum haft__os_advice advice)
     return 0;
 }
 
+static int advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice)
+{
+    (void)ranges;
+    (void)count;
+    (void)advice;
+    return 0;
+}
+
 static size_t page_size(void)
 {
     return 4096;
@@ -171,6 +179,7 @@ static const struct haft__os table = {
     .unmap = unmap,
     .protect_none = protect_none,
     .advise = advise,
+    .advise_each = advise_each,
     .page_size = page_size,
     .now = model_now,
     .futex_wait = futex_wait,
