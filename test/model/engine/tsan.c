@@ -142,7 +142,7 @@ READ_WRITE(4)
 READ_WRITE(8)
 READ_WRITE(16)
 
-    void __tsan_read_range(void *address, unsigned long size);
+void __tsan_read_range(void *address, unsigned long size);
 void __tsan_read_range(void *address, unsigned long size)
 {
     plain(address, size, false, HERE);
