@@ -105,6 +105,16 @@ static int thread_at_exit(void (*destructor)(void *), void *value)
     return 0;
 }
 
+static unsigned thread_count(void)
+{
+    return 0;
+}
+
+static bool may_be_signalled(void)
+{
+    return false;
+}
+
 static void thread_set_name(const char *name)
 {
     (void)name;
@@ -192,6 +202,8 @@ static const struct haft__os table = {
     .thread_detach = thread_detach,
     .thread_self = thread_self,
     .thread_at_exit = thread_at_exit,
+    .thread_count = thread_count,
+    .may_be_signalled = may_be_signalled,
     .thread_set_name = thread_set_name,
     .thread_stack = thread_stack,
     .thread_errno = thread_errno,
