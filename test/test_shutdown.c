@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -375,11 +376,331 @@ TEST_EXITS("a thread may end the process", TEST_STATUS(5), "")
 }
 
 #ifdef HAFT_CHECKED
-TEST_EXITS("the end of the process names a job that lives, by its place of spawn", TEST_STATUS(0),
-           "haft: still alive at exit: forgotten, spawned at ")
+static int parks(void)
 {
-    haft_handle h = haft_spawn(wait_for_token, HAFT_NO_FRAME, .name = "forgotten");
-    check_int(haft_error(h), ==, 0);
-    exit(0);
+    atomic_fetch_add(&stuck.running, 1);
+    return haft_park();
+}
+
+static int waits_in_a_scope(void)
+{
+    HAFT_SCOPE(s);
+    return haft_scope_spawn(s, parks, HAFT_NO_FRAME, .name = "child of a scope");
+}
+
+/* One of each, alive in every way there is; and some that are not. */
+static void leave_one_of_each(void)
+{
+    static const char *const kinds[KINDS] = { "task", "thread", "call" };
+    for_each_kind(kind) {
+        haft_handle h = haft_spawn(wait_for_token, HAFT_NO_FRAME, .kind = kind, .name = kinds[kind]);
+        check_int(haft_error(h), ==, 0);
+        haft_handle joined = haft_spawn(return_nothing, HAFT_NO_FRAME, .kind = kind, .name = "ended");
+        check_int(haft_join(&joined), ==, 0);
+        haft_handle finished = haft_spawn(return_nothing, HAFT_NO_FRAME, .kind = kind, .name = "ended");
+        until(haft_is_finished(finished));
+    }
+    haft_handle detached = haft_spawn(wait_for_token, HAFT_NO_FRAME, .name = "detached");
+    check_int(haft_detach(&detached), ==, 0);
+    haft_handle owner = haft_spawn(waits_in_a_scope, HAFT_NO_FRAME, .name = "owner of a scope");
+    check_int(haft_error(owner), ==, 0);
+    haft_set *set = haft_set_new(.limit = 1);
+    check_int(haft_set_spawn(set, wait_for_token, HAFT_NO_FRAME, .name = "member"), ==, 0);
+    check_int(haft_set_spawn(set, wait_for_token, HAFT_NO_FRAME, .name = "queued member"), ==, 0);
+    haft_runtime *rt = haft_runtime_new(.workers = 1);
+    haft_handle elsewhere = haft_spawn(wait_for_token, HAFT_NO_FRAME, .name = "elsewhere", .runtime = rt);
+    check_int(haft_error(elsewhere), ==, 0);
+    haft_handle unnamed = haft_spawn(wait_for_token);
+    check_int(haft_error(unnamed), ==, 0);
+}
+
+TEST("the end of the process names every job that lives, and no other, with its place of spawn")
+{
+    static const char *const alive[] = { "task",     "thread",           "call",
+                                         "detached", "owner of a scope", "child of a scope",
+                                         "member",   "queued member",    "elsewhere" };
+    int fds[2];
+    check_int(pipe(fds), ==, 0);
+    pid_t child = fork(); /* before haft is used: the child is a program of its own */
+    check_int(child, >=, 0);
+    if (child == 0) {
+        leave_one_of_each();
+        dup2(fds[1], STDERR_FILENO);
+        until(atomic_load(&stuck.running) == 1);
+        exit(0);
+    }
+    close(fds[1]);
+    char text[8192];
+    size_t length = 0;
+    for (ssize_t n; (n = read(fds[0], text + length, sizeof text - 1 - length)) > 0;)
+        length += (size_t)n;
+    text[length] = '\0';
+    close(fds[0]);
+    check_int(waitpid(child, NULL, 0), ==, child);
+    for (size_t i = 0; i < sizeof alive / sizeof *alive; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "haft: still alive at exit: %s, spawned at ", alive[i]);
+        check_msg(strstr(text, line) != NULL, "%s is not in: %s", alive[i], text);
+    }
+    check_ptr(strstr(text, "haft: still alive at exit: task "), !=, NULL); /* and its number */
+    check_ptr(strstr(text, ": ended,"), ==, NULL);
+    size_t lines = 0;
+    for (const char *at = text; (at = strstr(at, "test_shutdown.c:")) != NULL; at++)
+        lines++;
+    check_uint(lines, ==, sizeof alive / sizeof *alive + 1);
 }
 #endif
+
+/* --- the child of a fork ------------------------------------------------------------------------------------------ */
+
+static struct {
+    haft_handle parked, ended;
+    haft_set *set;
+    haft_runtime *runtime;
+} before_fork;
+
+static int forked_spawn_task(void)
+{
+    haft_handle h = haft_spawn(return_nothing);
+    return haft_join(&h);
+}
+
+static int forked_spawn_thread(void)
+{
+    haft_handle h = haft_spawn(return_nothing, HAFT_NO_FRAME, .kind = HAFT_THREAD);
+    return haft_join(&h);
+}
+
+static int forked_spawn_on(void)
+{
+    haft_handle h = haft_spawn(return_nothing, HAFT_NO_FRAME, .runtime = before_fork.runtime);
+    return haft_error(h);
+}
+
+static int forked_spawn_blocking(void)
+{
+    haft_handle h = haft_spawn_blocking(return_nothing);
+    return haft_error(h);
+}
+
+static int forked_blocking(void)
+{
+    return haft_blocking(return_nothing, HAFT_NO_FRAME);
+}
+
+static int forked_join(void)
+{
+    return haft_join(&before_fork.ended);
+}
+
+static int forked_join_parked(void)
+{
+    return haft_join(&before_fork.parked);
+}
+
+static int forked_try_join(void)
+{
+    return haft_try_join(&before_fork.ended);
+}
+
+static int forked_join_outcome(void)
+{
+    haft_outcome out;
+    return haft_join_outcome(&before_fork.ended, HAFT_NO_FRAME, &out);
+}
+
+static int forked_join_all(void)
+{
+    haft_handle hs[] = { before_fork.parked, before_fork.ended };
+    return haft_join_all(hs, 2, NULL);
+}
+
+static int forked_detach(void)
+{
+    return haft_detach(&before_fork.ended);
+}
+
+static int forked_drop(void)
+{
+    haft_drop(&before_fork.parked);
+    return 1;
+}
+
+static int forked_wait(void)
+{
+    return haft_wait(before_fork.parked);
+}
+
+static int forked_abort(void)
+{
+    return haft_abort(before_fork.parked);
+}
+
+static int forked_abort_by(void)
+{
+    return haft_abort_by(haft_abort_handle_of(before_fork.parked));
+}
+
+static int forked_unpark(void)
+{
+    return haft_unpark(before_fork.parked);
+}
+
+static int forked_park(void)
+{
+    return haft_park();
+}
+
+static int forked_sleep(void)
+{
+    return haft_sleep(3600 * HAFT_S);
+}
+
+static int forked_timeout(void)
+{
+    HAFT_TIMEOUT(1);
+    return 1;
+}
+
+static int forked_scope(void)
+{
+    HAFT_SCOPE(s);
+    return haft_scope_spawn(s, return_nothing);
+}
+
+static int forked_set_spawn(void)
+{
+    return haft_set_spawn(before_fork.set, return_nothing);
+}
+
+static int forked_set_add(void)
+{
+    return haft_set_add(before_fork.set, &before_fork.ended);
+}
+
+static int forked_set_next(void)
+{
+    return haft_set_next(before_fork.set, HAFT_NO_FRAME, NULL);
+}
+
+static int forked_set_drop(void)
+{
+    haft_set_drop(&before_fork.set);
+    return 1;
+}
+
+static int forked_set_len(void)
+{
+    return haft_set_len(before_fork.set) > 0 ? HAFT_EFORKED : 1; /* or the lock is held for ever, which ends it */
+}
+
+static int forked_catch(void)
+{
+    return haft_catch(return_nothing, HAFT_NO_FRAME, NULL);
+}
+
+static int forked_panic(void)
+{
+    haft_panic("in the child");
+}
+
+static int forked_run(void)
+{
+    return haft_run(return_nothing, HAFT_NO_FRAME, .workers = 1);
+}
+
+static int forked_runtime_new(void)
+{
+    return haft_runtime_new(.workers = 1) == NULL ? HAFT_EFORKED : 1;
+}
+
+static int forked_runtime_drop(void)
+{
+    return haft_runtime_drop(&before_fork.runtime);
+}
+
+static int forked_all(void)
+{
+    int rcs[2];
+    struct frame a = { 0 }, b = { 0 };
+    return haft_all(rcs, HAFT_ARM(stops_when_asked, &a), HAFT_ARM(stops_when_asked, &b));
+}
+
+static int forked_both(void)
+{
+    struct frame a = { 0 }, b = { 0 };
+    return haft_both(stops_when_asked, &a, stops_when_asked, &b);
+}
+
+/* Only looks. */
+static int forked_looks(void)
+{
+    bool right = haft_is_null(haft_self()) && haft_is_finished(before_fork.ended) &&
+                 !haft_is_finished(before_fork.parked) && haft_id(before_fork.parked) != 0 &&
+                 haft_time_left() == INT64_MAX && !haft_is_aborted() && haft_now() > 0 && haft_cpu_count() > 0 &&
+                 *haft_name(before_fork.ended) == '\0' && *haft_strerror(HAFT_EFORKED) != '\0';
+    return right ? HAFT_EFORKED : 1;
+}
+
+static int (*const forked_calls[])(void) = {
+    forked_spawn_task,   forked_spawn_thread, forked_spawn_on,    forked_spawn_blocking,
+    forked_blocking,     forked_join,         forked_join_parked, forked_try_join,
+    forked_join_outcome, forked_join_all,     forked_detach,      forked_drop,
+    forked_wait,         forked_abort,        forked_abort_by,    forked_unpark,
+    forked_park,         haft_yield,          haft_checkpoint,    forked_sleep,
+    forked_timeout,      forked_scope,        forked_set_spawn,   forked_set_add,
+    forked_set_next,     forked_set_drop,     forked_set_len,     forked_catch,
+    forked_panic,        forked_run,          forked_runtime_new, forked_runtime_drop,
+    haft_runtime_stop,   forked_all,          forked_both,        forked_looks,
+};
+enum { FORKED_CALLS = sizeof forked_calls / sizeof *forked_calls };
+
+/* Keeps the locks and lists of the others busy, so that forks find them in any state. */
+static int keeps_busy(_Atomic int **stop)
+{
+    while (!atomic_load(*stop)) {
+        haft_handle h = haft_spawn(return_nothing, HAFT_NO_FRAME, .name = "short");
+        check_int(haft_join(&h), ==, 0);
+        check_uint(haft_set_len(before_fork.set), ==, 1);
+    }
+    return 0;
+}
+
+/* True if it ended itself, with haft's message or a panic's. */
+static bool has_ended_itself(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+TEST_LONG("in the child of a fork every call is an error or the end, never a wait")
+{
+    _Atomic int stop = 0, *p = &stop;
+    before_fork.runtime = haft_runtime_new(.workers = 1);
+    before_fork.set = haft_set_new();
+    before_fork.parked = haft_spawn(wait_for_token);
+    before_fork.ended = haft_spawn(return_nothing);
+    check_int(haft_set_spawn(before_fork.set, wait_for_token), ==, 0);
+    haft_handle busy = haft_spawn(keeps_busy, &p);
+    until(haft_is_finished(before_fork.ended));
+    for (size_t round = rounds(3, 300); round > 0; round--)
+        for (size_t i = 0; i < FORKED_CALLS; i++) {
+            int status = -1;
+            pid_t child = fork();
+            check_int(child, >=, 0);
+            if (child == 0) {
+                for (int fd = 0; fd < 3; fd++)
+                    close(fd);
+                _exit(forked_calls[i]() == HAFT_EFORKED ? 17 : 18);
+            }
+            check_int(waitpid(child, &status, 0), ==, child);
+            bool is_error = WIFEXITED(status) && WEXITSTATUS(status) == 17;
+            check_msg(is_error || has_ended_itself(status), "call %zu: status %x", i, (unsigned)status);
+        }
+    atomic_store(&stop, 1);
+    check_int(haft_join(&busy), ==, 0);
+    check_int(haft_unpark(before_fork.parked), ==, 0);
+    check_int(haft_join(&before_fork.parked), ==, 0);
+    check_int(haft_join(&before_fork.ended), ==, 0);
+    haft_set_drop(&before_fork.set);
+    check_int(haft_runtime_drop(&before_fork.runtime), ==, 0);
+}

@@ -439,6 +439,8 @@ int haft_abort_by(haft_abort_handle a)
 {
     if (a.slot_ == NULL)
         return a.id_ == 0 ? HAFT_ESTALE : (int)(int64_t)a.id_;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     int rc;
     abort_slot(&job_of_slot(a.slot_)->record, a.id_, &rc);
     return rc;
@@ -508,6 +510,8 @@ int haft_unpark(haft_handle h)
 {
     if (h.slot_ == NULL)
         return HAFT_ESTALE;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__record *record = &job_of_slot(h.slot_)->record;
     uint64_t state = haft__load_acquire(&record->state);
     do {

@@ -24,6 +24,8 @@ static void print_job(haft__record *record, void *argument)
 
 static void print_jobs(void)
 {
+    if (haft__is_forked())
+        return; /* they live in the parent */
     haft__record_each(print_job, NULL);
 }
 

@@ -29,6 +29,8 @@ void haft__thread_leave(haft__thread *thread)
 static void plain_thread_ends(void *argument)
 {
     haft__thread *thread = argument;
+    if (haft__is_forked())
+        return; /* whoever held locks is not here to release them */
     haft__held_abandon(&thread->own, NULL);
     haft__record_free(thread->own.record);
     haft__thread_leave(thread);
@@ -40,24 +42,23 @@ int haft__thread_at_exit(haft__thread *thread, void (*what)(void *))
     return haft__os->thread_at_exit(what, thread);
 }
 
-/* Relaxed: written once in a child that has one thread. */
-static haft__atomic(bool) has_forked;
+haft__atomic(bool) haft__has_forked;
 static haft__atomic(uint32_t) watches_forks;
 
 static void child_of_fork(void)
 {
-    haft__store_relaxed(&has_forked, true);
+    haft__store_relaxed(&haft__has_forked, true);
     haft__arch_tls_store(haft__current_thread, NULL);
 }
 
 int haft__here_error(void)
 {
-    return haft__load_relaxed(&has_forked) ? HAFT_EFORKED : HAFT_ENOMEM;
+    return haft__is_forked() ? HAFT_EFORKED : HAFT_ENOMEM;
 }
 
 haft__thread *haft__here_new(void)
 {
-    if (haft__load_relaxed(&has_forked))
+    if (haft__is_forked())
         return NULL;
     uint32_t no = 0;
     if (haft__load_relaxed(&watches_forks) == 0 && haft__cas_acq_rel(&watches_forks, &no, 1) &&
@@ -87,16 +88,22 @@ haft__thread *haft__here_new(void)
     return thread;
 }
 
+void haft__end_forked(void)
+{
+    static const char text[] = "haft: called in the child of a fork, where only exec and _exit are possible\n";
+    haft__os->write_error(text, sizeof text - 1);
+    haft__os->abort();
+    __builtin_trap();
+}
+
 haft__thread *haft__here_always(void)
 {
     haft__thread *thread = haft__here();
     if (thread == NULL) {
         static const char text[] = "haft: no memory for the record of a thread that must wait\n";
-        static const char forked[] = "haft: called in the child of a fork, where only exec and _exit are possible\n";
-        if (haft__load_relaxed(&has_forked))
-            haft__os->write_error(forked, sizeof forked - 1);
-        else
-            haft__os->write_error(text, sizeof text - 1);
+        if (haft__is_forked())
+            haft__end_forked();
+        haft__os->write_error(text, sizeof text - 1);
         haft__os->abort();
     }
     return thread;

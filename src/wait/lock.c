@@ -3,10 +3,13 @@
 
 #include "base/sizes.h"
 #include "os/os.h"
+#include "wait/root.h"
 
 void haft__lock_contended(haft__lock *lock)
 {
     unsigned pauses = HAFT__LOCK_PAUSES_FIRST;
+    if (haft__is_forked())
+        haft__end_forked(); /* the holder is a thread of the parent's */
     for (;;) {
         for (unsigned i = 0; i < pauses; i++)
             haft__spin("a lock of the library is held");

@@ -87,6 +87,14 @@ static inline __attribute__((always_inline)) haft__thread *haft__here_or_null(vo
  * tells. */
 haft__thread *haft__here_new(void);
 int haft__here_error(void);
+/* True in the child of a fork. Relaxed: written while the child has one thread. */
+extern haft__atomic(bool) haft__has_forked;
+static inline bool haft__is_forked(void)
+{
+    return __builtin_expect(haft__load_relaxed(&haft__has_forked), 0);
+}
+/* Ends the child of a fork with a message. */
+_Noreturn void haft__end_forked(void);
 static inline __attribute__((always_inline)) haft__thread *haft__here(void)
 {
     haft__thread *thread = haft__here_or_null();
