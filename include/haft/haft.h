@@ -18,6 +18,7 @@
 #include <haft/select.h>
 #include <haft/sem.h>
 #include <haft/time.h>
+#include <haft/token.h>
 
 #define HAFT_VERSION_MAJOR 0
 #define HAFT_VERSION_MINOR 1
