@@ -220,16 +220,8 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    const haft__job_spec spec = { .body = body,
-                                  .frame = frame,
-                                  .size = size,
-                                  .alignment = alignment,
-                                  .options = options,
-                                  .kind = options->kind,
-                                  .group = set,
-                                  .owner = HAFT__OWNED_BY_GROUP };
     haft__job *job = NULL;
-    rc = haft__job_make(&spec, &job);
+    rc = haft__job_make_member(here, body, frame, size, alignment, options, set, &job);
     if (rc != 0)
         return rc;
     job->record.flags |= COUNTED;
@@ -327,7 +319,7 @@ int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code)
     int rc = next(set, frame, size, true, &job);
     if (rc != 0)
         return rc;
-    int result = haft__job_reap(job, frame, size, NULL);
+    int result = haft__job_reap_plainly(job, frame, size);
     if (code != NULL)
         *code = result;
     return 0;
@@ -339,7 +331,7 @@ int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code)
     int rc = next(set, frame, size, false, &job);
     if (rc != 0)
         return rc;
-    int result = haft__job_reap(job, frame, size, NULL);
+    int result = haft__job_reap_plainly(job, frame, size);
     if (code != NULL)
         *code = result;
     return 0;

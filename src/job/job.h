@@ -18,6 +18,7 @@
 #ifndef HAFT_JOB_JOB_H
 #define HAFT_JOB_JOB_H
 
+#include "base/copy.h"
 #include "base/list.h"
 #include "haft/group.h"
 #include "haft/job.h"
@@ -120,6 +121,9 @@ typedef struct haft__job_spec {
 /* Makes a job on the runtime that the options and the caller decide, counted there, and not yet queued. A negative
  * code and nothing made otherwise. */
 int haft__job_make(const haft__job_spec *spec, haft__job **out);
+/* The same for a member of a group whose frame is copied. */
+int haft__job_make_member(haft__thread *here, haft_fn *body, const void *frame, size_t size, size_t alignment,
+                          const haft_spawn_options *options, void *group, haft__job **out);
 /* Hands it to whatever runs its kind. On error it is still the caller's, to be unmade or refused. */
 int haft__job_start(haft__job *job);
 /* Frees everything that a job which never started, or whose frame and panic were taken, still owns, and its slot. */
@@ -157,6 +161,19 @@ int haft__call_body(haft_fn *body, void *frame, size_t size);
 /* Takes what a job that is DONE and owned by the caller left: moves its frame out, or drops it; fills *out, if not
  * null, which then owns the panic; recycles it. Returns what haft_join returns. */
 int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out);
+/* The same for what is mostly left: a task's frame and code, and no outcome asked for. */
+static inline int haft__job_reap_plainly(haft__job *job, void *frame, size_t size)
+{
+    if (__builtin_expect(haft__load_relaxed(&job->record.kind) != HAFT__KIND_TASK || job->record.end != HAFT_RETURNED ||
+                             job->drop != NULL,
+                         0))
+        return haft__job_reap(job, frame, size, NULL);
+    int rc = job->record.code;
+    if (frame != NULL)
+        haft__copy(frame, haft__job_frame(job), size);
+    haft__job_recycle_from(haft__here_or_null(), job);
+    return rc;
+}
 /* True if a frame of that size can be moved out of the job. */
 static inline bool haft__job_fits(const haft__job *job, const void *frame, size_t size)
 {

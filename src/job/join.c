@@ -252,13 +252,6 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
     return rc;
 }
 
-/* Whether a claimed job that has ended left nothing but its frame and its code. */
-static inline bool is_plain_end(const haft__job *job)
-{
-    return haft__load_relaxed(&job->record.kind) == HAFT__KIND_TASK && job->record.end == HAFT_RETURNED &&
-           job->drop == NULL;
-}
-
 /* join as far as it has waited once, where a task without a deadline joins a task that runs, and nothing stands in the
  * way. 0: the job is claimed. HAFT_EAGAIN: it is another case, and nothing was done. HAFT_EDEADLK. */
 static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, const void *frame, size_t size)
@@ -282,18 +275,6 @@ static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, con
     return 0;
 }
 
-/* Takes what a claimed job left that has ended. */
-static inline int reap_plainly(haft__job *job, void *frame, size_t size)
-{
-    if (__builtin_expect(!is_plain_end(job), 0))
-        return haft__job_reap(job, frame, size, NULL);
-    int rc = job->record.code;
-    if (frame != NULL)
-        haft__copy(frame, haft__job_frame(job), size);
-    haft__job_recycle_from(haft__here_or_null(), job);
-    return rc;
-}
-
 int haft_join_raw(haft_handle *h, void *frame, size_t size)
 {
     haft__thread *here = haft__here_or_null();
@@ -304,7 +285,7 @@ int haft_join_raw(haft_handle *h, void *frame, size_t size)
         if (rc == 0 && __builtin_expect((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0, 0))
             rc = wait_claimed(job, me);
         if (__builtin_expect(rc == 0, 1)) {
-            rc = reap_plainly(job, frame, size);
+            rc = haft__job_reap_plainly(job, frame, size);
             *h = HAFT_NULL_HANDLE;
             return rc;
         }

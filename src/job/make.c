@@ -165,7 +165,7 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
  * and drop, whose frame fits, made by a worker on its own runtime. Null: it is another case, or must be refused; nothing
  * was done. */
 static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const void *frame, size_t size,
-                                         size_t alignment, const haft_spawn_options *options)
+                                         size_t alignment, const haft_spawn_options *options, void *group)
 {
     bool is_plain = options->kind == HAFT_TASK && options->name == NULL && options->stack_size == 0 &&
                     options->runtime == NULL && size <= HAFT__INLINE_FRAME && alignment <= HAFT__FRAME_ALIGNMENT;
@@ -185,6 +185,10 @@ static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const v
     job->place = options->place_;
     haft__store_relaxed(&job->name, NULL);
     haft__copy(job->frame.bytes, frame, size);
+    if (group != NULL) {
+        job->group = group;
+        haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__OWNED_BY_GROUP);
+    }
     haft__store_release(&job->record.home, &runtime->sched); /* as in haft__job_make */
     haft__runtime_count(&w->thread, runtime, false);
     bool is_ending = haft__load_relaxed(&runtime->closing) != 0 || haft__load_relaxed(&runtime->aborting) != 0;
@@ -193,6 +197,23 @@ static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const v
         return NULL;
     }
     return job;
+}
+
+int haft__job_make_member(haft__thread *here, haft_fn *body, const void *frame, size_t size, size_t alignment,
+                          const haft_spawn_options *options, void *group, haft__job **out)
+{
+    *out = here->worker != NULL ? make_plain_task(here->worker, body, frame, size, alignment, options, group) : NULL;
+    if (__builtin_expect(*out != NULL, 1))
+        return 0;
+    const haft__job_spec spec = { .body = body,
+                                  .frame = frame,
+                                  .size = size,
+                                  .alignment = alignment,
+                                  .options = options,
+                                  .kind = options->kind,
+                                  .group = group,
+                                  .owner = HAFT__OWNED_BY_GROUP };
+    return haft__job_make(&spec, out);
 }
 
 int haft__job_start(haft__job *job)
@@ -231,7 +252,7 @@ haft_handle haft_spawn_raw(haft_fn *body, const void *frame, size_t size, size_t
 {
     haft__thread *here = haft__here_or_null();
     if (__builtin_expect(here != NULL && here->worker != NULL, 1)) {
-        haft__job *job = make_plain_task(here->worker, body, frame, size, alignment, options);
+        haft__job *job = make_plain_task(here->worker, body, frame, size, alignment, options, NULL);
         if (__builtin_expect(job != NULL, 1)) {
             /* Read before anybody else can have the job. */
             haft_handle h = { job, haft__generation(haft__load_relaxed(&job->record.state)) };

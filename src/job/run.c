@@ -91,12 +91,12 @@ static void dispose_detached(haft__job *job, haft__root *root)
         haft__panic_free(panic);
 }
 
-/* haft__job_end where nobody but a joiner cares, at the root of a task that returned: what is done after is the
- * root's, so a joiner that is woken may follow on this worker at once. False: nothing was done, it is another end. */
+/* haft__job_end for a task that has an owner and no watchers, at its root: what comes after is the root's, so a joiner
+ * that is woken may follow on this worker at once. False: nothing was done, it is another end. */
 static inline bool end_plain_task(haft__job *job)
 {
     uint64_t state = haft__load_acquire(&job->record.state);
-    if (__builtin_expect((state & (HAFT__DETACHED | HAFT__WATCHED | HAFT__GROUP)) != 0, 0))
+    if (__builtin_expect((state & (HAFT__DETACHED | HAFT__WATCHED)) != 0, 0))
         return false;
     haft_runtime *runtime = haft__job_runtime(job);
     haft__root *root = job->record.root;
@@ -105,6 +105,12 @@ static inline bool end_plain_task(haft__job *job)
     if (__builtin_expect(!haft__cas_acq_rel(&job->record.state, &state, state | HAFT__DONE), 0)) {
         job->record.root = root;
         return false;
+    }
+    if ((state & HAFT__GROUP) != 0) {
+        haft__group_done **group = job->group;
+        (*group)(group, job);
+        haft__runtime_leave(runtime);
+        return true;
     }
     haft__thread *here = haft__here_or_null();
     if ((state & HAFT__CLAIMED) != 0) {
