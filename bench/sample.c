@@ -9,6 +9,8 @@
 #include <time.h>
 
 #define WARM_OPERATIONS 200000
+#define WARM_NS 2e8
+#define SLOW_NS 1e7
 
 static void usage(const char *program)
 {
@@ -98,13 +100,22 @@ void sample_report(const char *phase, const char *unit, double value)
     print(phase, unit, value, 0);
 }
 
+/* How often warm work is repeated that took so long when it was cold. */
+static size_t repetitions_of(size_t operations, double cold_ns)
+{
+    size_t repetitions = operations < WARM_OPERATIONS ? WARM_OPERATIONS / operations : 1;
+    if (cold_ns > SLOW_NS && (double)repetitions * cold_ns > WARM_NS)
+        repetitions = cold_ns < WARM_NS ? (size_t)(WARM_NS / cold_ns) : 1;
+    return repetitions;
+}
+
 void sample_cold_and_warm(void (*work)(void *context, size_t n), void *context, size_t n, size_t operations)
 {
     struct sample_moment start = sample_now();
     work(context, n);
+    size_t repetitions = repetitions_of(operations, sample_now().wall_ns - start.wall_ns);
     sample_report_time("cold", start, (double)operations);
 
-    size_t repetitions = operations < WARM_OPERATIONS ? WARM_OPERATIONS / operations : 1;
     start = sample_now();
     for (size_t i = 0; i < repetitions; i++)
         work(context, n);

@@ -45,8 +45,8 @@ void sample_report_time(const char *phase, struct sample_moment start, double op
 /* Reports any other figure. */
 void sample_report(const char *phase, const char *unit, double value);
 
-/* Runs work(context, n) once cold, then warm: once, or for a small n as often as gives at least 200,000 operations.
- * operations is what one call counts as. */
+/* Runs work(context, n) once cold, then warm: once, or for a small n as often as gives at least 200,000 operations, but
+ * if once took more than 10 ms no more often than takes a fifth of a second. operations is what one call counts as. */
 void sample_cold_and_warm(void (*work)(void *context, size_t n), void *context, size_t n, size_t operations);
 
 /* Resident bytes of this process now. */

@@ -16,7 +16,11 @@ import (
 	"time"
 )
 
-const warmOperations = 200000
+const (
+	warmOperations = 200000
+	warmTime       = 200 * time.Millisecond
+	slowTime       = 10 * time.Millisecond
+)
 
 func check(ok bool) {
 	if !ok {
@@ -50,18 +54,26 @@ func report(phase, unit string, value, cpu float64) {
 	fmt.Printf("%s\t%s\t%.3f\t%.3f\t%.0f\n", phase, unit, value, cpu, statusKiB("VmHWM:"))
 }
 
-func timed(phase string, operations int, work func()) {
+func timed(phase string, operations int, work func()) time.Duration {
 	cpu, wall := cpuNanoseconds(), time.Now()
 	work()
-	elapsed := float64(time.Since(wall).Nanoseconds())
+	took := time.Since(wall)
+	elapsed := float64(took.Nanoseconds())
 	report(phase, "ns", elapsed/float64(operations), (cpuNanoseconds()-cpu)/float64(operations))
+	return took
 }
 
 func coldAndWarm(n, operations int, work func(n int)) {
-	timed("cold", operations, func() { work(n) })
+	cold := timed("cold", operations, func() { work(n) })
 	repetitions := 1
 	if operations < warmOperations {
 		repetitions = warmOperations / operations
+	}
+	if cold > slowTime && time.Duration(repetitions)*cold > warmTime {
+		repetitions = 1
+		if cold < warmTime {
+			repetitions = int(warmTime / cold)
+		}
 	}
 	timed("warm", operations*repetitions, func() {
 		for i := 0; i < repetitions; i++ {

@@ -5,6 +5,8 @@
 use std::time::Instant;
 
 const WARM_OPERATIONS: usize = 200_000;
+const WARM_NS: f64 = 2e8;
+const SLOW_NS: f64 = 1e7;
 
 pub struct Request {
     pub workload: String,
@@ -68,6 +70,10 @@ impl Moment {
         Moment { cpu: cpu_nanoseconds(), wall: Instant::now() }
     }
 
+    pub fn elapsed_ns(&self) -> f64 {
+        self.wall.elapsed().as_nanos() as f64
+    }
+
     /// Reports the time since then, divided by the number of operations.
     pub fn report(self, phase: &str, operations: usize) {
         let elapsed = self.wall.elapsed().as_nanos() as f64;
@@ -75,20 +81,27 @@ impl Moment {
     }
 }
 
-/// How often warm work is repeated: once, or for few operations as often as gives at least 200,000.
-pub fn repetitions(operations: usize) -> usize {
-    (WARM_OPERATIONS / operations).max(1)
+/// How often warm work is repeated: once, or for few operations as often as gives at least 200,000, but if once took more
+/// than 10 ms no more often than takes a fifth of a second.
+pub fn repetitions(operations: usize, cold_ns: f64) -> usize {
+    let wanted = (WARM_OPERATIONS / operations).max(1);
+    if cold_ns > SLOW_NS {
+        wanted.min((WARM_NS / cold_ns) as usize).max(1)
+    } else {
+        wanted
+    }
 }
 
 pub fn cold_and_warm(operations: usize, mut work: impl FnMut()) {
     let start = Moment::now();
     work();
+    let repetitions = repetitions(operations, start.elapsed_ns());
     start.report("cold", operations);
     let start = Moment::now();
-    for _ in 0..repetitions(operations) {
+    for _ in 0..repetitions {
         work();
     }
-    start.report("warm", operations * repetitions(operations));
+    start.report("warm", operations * repetitions);
 }
 
 /// Sleeps one second, after a tenth to settle, and reports the CPU microseconds used in it.

@@ -127,12 +127,13 @@ async fn two_yield(n: usize) {
 async fn cold_and_warm_task<F: Future<Output = ()>>(operations: usize, work: impl Fn() -> F) {
     let start = Moment::now();
     work().await;
+    let repetitions = repetitions(operations, start.elapsed_ns());
     start.report("cold", operations);
     let start = Moment::now();
-    for _ in 0..repetitions(operations) {
+    for _ in 0..repetitions {
         work().await;
     }
-    start.report("warm", operations * repetitions(operations));
+    start.report("warm", operations * repetitions);
 }
 
 /// Runs a future as a task, not on the blocked main thread.
