@@ -9,6 +9,7 @@
 #include <haft/frame.h>
 #include <haft/group.h>
 #include <haft/job.h>
+#include <haft/metrics.h>
 #include <haft/mutex.h>
 #include <haft/notify.h>
 #include <haft/once.h>

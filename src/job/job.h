@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "haft/group.h"
 #include "haft/job.h"
+#include "haft/metrics.h"
 #include "haft/runtime.h"
 #include "haft/time.h"
 #include "sched/sched.h"
@@ -72,6 +73,14 @@ struct haft_runtime {
     /* Jobs made and ended outside of workers; those of workers are in the workers. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint64_t) spawned;
     haft__atomic(uint64_t) finished;
+    haft__atomic(uint64_t) unmade; /* those that were counted as both, and never were any */
+    uint64_t spawned_before;       /* by all runtimes that had this block; less those unmade */
+    uint64_t finished_before;
+    /* By haft_kind; those of tasks are what the others leave of the above. */
+    haft__atomic(uint64_t) spawned_of[3];
+    haft__atomic(uint64_t) finished_of[3];
+    haft__atomic(uint64_t) panicked_of[3];
+    haft__atomic(uint64_t) aborted_of[3];
     haft__atomic(uint32_t) aborting;       /* every job that lives or is being made is aborted */
     haft__atomic(uint32_t) closing;        /* no more spawns; every end wakes the closer */
     haft__atomic(uint32_t) is_left_behind; /* ended, but for jobs that are stuck */
@@ -228,6 +237,8 @@ void haft__thread_job_reap(haft__job *job);
 int haft__pool_submit(haft__job *job);
 /* Takes a call that has not begun out of the queue; it is the caller's to unmake. */
 bool haft__pool_withdraw(haft__job *job);
+/* How many threads it has and how many calls wait for one. */
+void haft__pool_count(haft_runtime *runtime, unsigned *threads, uint64_t *queued);
 /* Tells the pool's idle threads to end and joins them. No blocking job is left, or, with leaves, only those that are
  * stuck: their threads end by themselves if they ever come back. */
 void haft__pool_stop(haft_runtime *runtime, bool leaves);
@@ -279,10 +290,19 @@ void haft__job_print_waits(void);
 /* Arranges for the list of what is alive at exit; the checked build only. */
 void haft__job_leaks_setup(void);
 
+/* --- Metrics (job/metrics.c) --- */
+
+/* Begins to count from 0. Nothing runs. */
+void haft__metrics_begin(haft_runtime *runtime);
+/* Counts the end of a job that is no task or did not return. */
+void haft__metrics_count_end(haft__job *job);
+
 /* --- Runtimes (job/runtime.c) --- */
 
 /* The runtime for a job spawned here without .runtime; starts the default one. Null: *rc tells. */
 haft_runtime *haft__runtime_standard(int *rc);
+/* The default one if it was started. */
+haft_runtime *haft__runtime_standard_or_null(void);
 static inline haft_runtime *haft__runtime_here(haft__thread *here, int *rc)
 {
     /* Workers, threads and the pool of a runtime know it; a plain thread does not. */
@@ -317,13 +337,16 @@ static inline void haft__runtime_leave(haft_runtime *runtime)
     haft__runtime_leave_from(haft__here_or_null(), runtime);
 }
 
+/* Takes back the count of a job that will never be. */
+void haft__runtime_uncount(haft_runtime *runtime);
+
 /* Counts a new job; HAFT_ESHUTDOWN if the runtime accepts none. */
 static inline int haft__runtime_enter(haft__thread *here, haft_runtime *runtime)
 {
     haft__runtime_count(here, runtime, false);
     if (__builtin_expect(haft__load_relaxed(&runtime->closing) == 0, 1))
         return 0;
-    haft__runtime_leave(runtime);
+    haft__runtime_uncount(runtime);
     return HAFT_ESHUTDOWN;
 }
 

@@ -32,8 +32,11 @@ void haft__job_recycle(haft__job *job)
 void haft__job_unmake(haft__job *job)
 {
     haft_runtime *runtime = haft__job_runtime(job);
+    unsigned kind = haft__load_relaxed(&job->record.kind);
     haft__job_recycle(job);
-    haft__runtime_leave(runtime);
+    if (kind != HAFT_TASK)
+        haft__fetch_sub_relaxed(&runtime->spawned_of[kind], 1);
+    haft__runtime_uncount(runtime);
 }
 
 void haft__job_drop_frame(haft__job *job)
@@ -129,9 +132,11 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
 
     haft__job *job = haft__job_of(haft__record_take(here));
     if (job == NULL) {
-        haft__runtime_leave(runtime);
+        haft__runtime_uncount(runtime);
         return HAFT_ENOMEM;
     }
+    if (__builtin_expect(spec->kind != HAFT_TASK, 0))
+        haft__fetch_add_relaxed(&runtime->spawned_of[spec->kind], 1);
     haft__store_relaxed(&job->record.word, HAFT__RUNNING);
     haft__store_relaxed(&job->record.kind, (uint8_t)spec->kind);
     job->record.stack_class = (uint8_t) class;

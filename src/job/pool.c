@@ -323,6 +323,20 @@ bool haft__pool_withdraw(haft__job *job)
     return at != NULL;
 }
 
+void haft__pool_count(haft_runtime *runtime, unsigned *threads, uint64_t *queued)
+{
+    haft__pool *pool = pool_of(runtime);
+    *threads = 0;
+    *queued = 0;
+    if (pool == NULL)
+        return;
+    haft__lock_acquire(&pool->lock);
+    *threads = pool->stopping ? 0 : pool->threads;
+    for (const haft__record *record = pool->first; record != NULL; record = record->next)
+        ++*queued;
+    haft__lock_release(&pool->lock);
+}
+
 void haft__pool_stop(haft_runtime *runtime, bool leaves)
 {
     haft__pool *pool = pool_of(runtime);

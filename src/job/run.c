@@ -98,6 +98,8 @@ static inline bool end_plain_task(haft__job *job)
     uint64_t state = haft__load_acquire(&job->record.state);
     if (__builtin_expect((state & (HAFT__DETACHED | HAFT__WATCHED)) != 0, 0))
         return false;
+    if (__builtin_expect(job->record.end != HAFT_RETURNED, 0))
+        return false; /* counted there */
     haft_runtime *runtime = haft__job_runtime(job);
     haft__root *root = job->record.root;
     job->record.root = NULL;
@@ -122,12 +124,17 @@ static inline bool end_plain_task(haft__job *job)
     return true;
 }
 
+_Static_assert((int)HAFT__KIND_TASK == 0 && HAFT_RETURNED == 0, "haft__job_end looks at both at once");
+
 void haft__job_end(haft__job *job)
 {
     haft_runtime *runtime = haft__job_runtime(job);
     haft__root *root = job->record.root, *left = NULL;
-    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && root != NULL) /* else it was refused */
-        left = haft__native_as_root(haft__os->thread_self());
+    if (__builtin_expect((haft__load_relaxed(&job->record.kind) | job->record.end) != 0, 0)) {
+        haft__metrics_count_end(job);
+        if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && root != NULL) /* else it was refused */
+            left = haft__native_as_root(haft__os->thread_self());
+    }
     bool dropped = false;
     uint64_t state = haft__load_acquire(&job->record.state);
     for (;;) {

@@ -21,6 +21,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sched/queue.h"
+
 static struct {
     haft__lock lock;
     haft_runtime *spare;
@@ -45,6 +47,16 @@ static void end_if_deserted(haft_runtime *runtime)
     haft__fence_full(); /* of two that end at once, one sees the other's count, or the closer sees both */
     if (haft__load_relaxed(&runtime->is_left_behind) != 0 && live_jobs(runtime) == 0)
         haft__sched_stop(&runtime->sched);
+}
+
+void haft__runtime_uncount(haft_runtime *runtime)
+{
+    haft__worker *w = haft__sched_worker_here(&runtime->sched);
+    if (w != NULL)
+        haft__count(&w->unmade, 1);
+    else
+        haft__fetch_add_relaxed(&runtime->unmade, 1);
+    haft__runtime_leave(runtime);
 }
 
 void haft__runtime_tell_closer(haft_runtime *runtime)
@@ -199,6 +211,7 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
     }
     runtime->options = *options;
     runtime->first_thread = first_thread;
+    haft__metrics_begin(runtime);
     /* The counters go on: somebody late may still count himself in and out. */
     haft__store_relaxed(&runtime->closer, NULL);
     haft__store_relaxed(&runtime->aborting, 0);
@@ -306,6 +319,14 @@ int haft_runtime_drop(haft_runtime **runtime)
 }
 
 /* --- The default runtime ------------------------------------------------------------------------------------------ */
+
+haft_runtime *haft__runtime_standard_or_null(void)
+{
+    haft__lock_acquire(&all.lock);
+    haft_runtime *runtime = all.standard;
+    haft__lock_release(&all.lock);
+    return runtime;
+}
 
 haft_runtime *haft__runtime_standard(int *rc)
 {

@@ -38,6 +38,7 @@ static inline void haft__ring_push(haft__worker *w, haft__record *record)
             continue;
         for (uint32_t i = 0; i + 1 < HAFT__RING_SIZE / 2; i++)
             half[i]->next = half[i + 1];
+        haft__count(&w->overflowed, HAFT__RING_SIZE / 2);
         haft__injection_append(w->sched, half[0], half[HAFT__RING_SIZE / 2 - 1], HAFT__RING_SIZE / 2);
     }
 }

@@ -255,22 +255,39 @@ static void fire_timers(haft__worker *w)
         haft__timers_fire(&w->timers, haft__os->now());
 }
 
+/* Every so many picks: what the others would keep waiting, or null; with owes_offer, null is the pick. */
+static __attribute__((noinline)) haft__record *pick_in_fairness(haft__worker *w)
+{
+    fire_timers(w);
+    haft__record *record = injection_take(w, 1);
+    /* An offer becomes a job in the idle loop alone: here a lock may be held. */
+    if (record == NULL && haft__load_relaxed(&w->oldest_offer) != NULL && w->thread.root != &w->thread.own) {
+        w->owes_offer = true;
+        haft__count(&w->empty_ticks, 1);
+    }
+    return record;
+}
+
+static __attribute__((noinline)) haft__record *pick_injected(haft__worker *w)
+{
+    haft__record *record = injection_take(w, HAFT__RING_SIZE / 2);
+    if (record == NULL)
+        haft__count(&w->empty_ticks, 1);
+    return record;
+}
+
 /* The next record to run, or null. */
 static inline haft__record *pick(haft__worker *w)
 {
     haft__record *record;
-    w->ticks++;
-    if (__builtin_expect(w->ticks % HAFT__FAIRNESS_TICKS == 0, 0)) {
-        fire_timers(w);
-        if ((record = injection_take(w, 1)) != NULL)
+    uint64_t ticks = haft__load_relaxed(&w->ticks) + 1;
+    haft__store_relaxed(&w->ticks, ticks);
+    if (__builtin_expect((uint32_t)ticks % HAFT__FAIRNESS_TICKS == 0, 0)) {
+        record = pick_in_fairness(w);
+        if (record != NULL || w->owes_offer)
             return record;
-        /* An offer becomes a job in the idle loop alone: here a lock may be held. */
-        if (__builtin_expect(haft__load_relaxed(&w->oldest_offer) != NULL, 0) && w->thread.root != &w->thread.own) {
-            w->owes_offer = true;
-            return NULL;
-        }
     }
-    if ((w->ticks & 1) != 0 && (record = inbox_take(w)) != NULL)
+    if ((ticks & 1) != 0 && (record = inbox_take(w)) != NULL)
         return record;
     if (__builtin_expect(w->lifo_runs < HAFT__LIFO_RUNS, 1) || haft__ring_length(w) == 0) {
         if ((record = haft__lifo_take(w)) != NULL) {
@@ -285,7 +302,7 @@ static inline haft__record *pick(haft__worker *w)
         return record;
     if ((record = inbox_take(w)) != NULL)
         return record;
-    return injection_take(w, HAFT__RING_SIZE / 2);
+    return pick_injected(w);
 }
 
 #ifndef HAFT__ANNOUNCED
@@ -633,9 +650,12 @@ static bool work_is_visible(haft__worker *w)
 }
 
 /* Makes an offer a record to run; null if there is none, or no memory for it, which its owner was told. */
-static haft__record *adopt(haft__offer *offer)
+static haft__record *adopt(haft__worker *w, haft__offer *offer)
 {
-    return offer != NULL ? offer->adopt(offer) : NULL;
+    haft__record *record = offer != NULL ? offer->adopt(offer) : NULL;
+    if (record != NULL)
+        haft__count(&w->adopted, 1);
+    return record;
 }
 
 /* Looks once behind every other worker. */
@@ -645,7 +665,11 @@ static haft__record *steal(haft__worker *w, int64_t now)
     for (unsigned k = 1; k < s->count; k++) {
         haft__worker *victim = &s->workers[(w->number + k) % s->count];
         haft__record *record = haft__ring_steal(w, victim);
-        if (record != NULL || (record = adopt(haft__offer_steal(victim))) != NULL)
+        if (record != NULL) {
+            haft__count(&w->steals, 1);
+            return record;
+        }
+        if ((record = adopt(w, haft__offer_steal(victim))) != NULL)
             return record;
         /* What the thieves saw of this slot is kept with the victim; thieves that race only misjudge the time. */
         haft__record *lifo = haft__load_relaxed(&victim->lifo);
@@ -657,6 +681,7 @@ static haft__record *steal(haft__worker *w, int64_t now)
         } else if (now - haft__load_relaxed(&victim->lifo_since) >= HAFT__LIFO_STEAL_NS &&
                    (record = haft__lifo_steal(victim)) != NULL) {
             haft__store_relaxed(&victim->lifo_seen, NULL);
+            haft__count(&w->steals, 1);
             return record;
         }
     }
@@ -754,9 +779,12 @@ static void sleep_until_woken(haft__worker *w)
             if (deadline > soon)
                 deadline = soon;
         }
+        int64_t start = haft__os->now();
+        haft__count(&w->parks, 1);
         while (haft__load_acquire(&w->sleep_word) == HAFT__ASLEEP)
             if (haft__sleep(&w->thread.sleeper, &w->sleep_word, HAFT__ASLEEP, deadline, false) == -ETIMEDOUT)
                 break;
+        haft__count(&w->parked, haft__os->now() - start);
     }
     uint32_t word = haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE);
     if (word == HAFT__ASLEEP)
@@ -798,12 +826,12 @@ static void idle(haft__worker *w)
         haft__record *record = NULL;
         if (__builtin_expect(w->owes_offer, 0)) {
             w->owes_offer = false;
-            record = adopt(haft__offer_take_own(w));
+            record = adopt(w, haft__offer_take_own(w));
         }
         if (record == NULL)
             record = pick(w);
         if (record == NULL)
-            record = adopt(haft__offer_take_own(w));
+            record = adopt(w, haft__offer_take_own(w));
         if (record == NULL)
             record = search(w);
         if (record == NULL) {
@@ -934,16 +962,41 @@ void haft__sched_fini(haft__sched *s)
     haft__records_trim_all();
 }
 
+void haft__sched_count_anew(haft__sched *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        haft__worker *w = &s->workers[i];
+        w->finished_before = haft__load_relaxed(&w->finished) - haft__load_relaxed(&w->unmade);
+        haft__atomic(uint64_t) *counters[] = { &w->ticks,      &w->empty_ticks, &w->steals,      &w->adopted,
+                                               &w->overflowed, &w->parks,       &w->timers.fired };
+        for (size_t k = 0; k < sizeof counters / sizeof *counters; k++)
+            haft__store_relaxed(counters[k], 0);
+        haft__store_relaxed(&w->parked, 0);
+    }
+}
+
+static uint64_t sum_of(const haft__sched *s, size_t offset)
+{
+    uint64_t sum = 0;
+    for (const struct haft__worker_block *b = s->block; b != NULL; b = b->smaller)
+        for (unsigned i = 0; i < b->capacity; i++) {
+            const char *at = (const char *)&b->workers[i] + offset;
+            sum += haft__load_acquire((const haft__atomic(uint64_t) *)(const void *)at);
+        }
+    return sum;
+}
+
+void haft__sched_sums(const haft__sched *s, uint64_t *finished, uint64_t *spawned, uint64_t *unmade)
+{
+    *finished = sum_of(s, offsetof(haft__worker, finished));
+    *spawned = sum_of(s, offsetof(haft__worker, spawned));
+    *unmade = sum_of(s, offsetof(haft__worker, unmade));
+}
+
 uint64_t haft__sched_live(const haft__sched *s)
 {
-    /* The ended ones first: the difference is never too small. */
-    uint64_t finished = 0, spawned = 0;
-    for (const struct haft__worker_block *b = s->block; b != NULL; b = b->smaller)
-        for (unsigned i = 0; i < b->capacity; i++)
-            finished += haft__load_acquire(&b->workers[i].finished);
-    for (const struct haft__worker_block *b = s->block; b != NULL; b = b->smaller)
-        for (unsigned i = 0; i < b->capacity; i++)
-            spawned += haft__load_acquire(&b->workers[i].spawned);
+    uint64_t finished, spawned, unmade;
+    haft__sched_sums(s, &finished, &spawned, &unmade);
     return spawned - finished;
 }
 

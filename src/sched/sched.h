@@ -70,7 +70,6 @@ typedef struct haft__worker {
     haft__thread thread; /* first: the calling thread's record while it works */
     struct haft__sched *sched;
     unsigned number;
-    unsigned ticks;
     unsigned lifo_runs;
     unsigned empty_yields;
     enum haft__post post;
@@ -96,6 +95,10 @@ typedef struct haft__worker {
     haft__atomic(haft__record *) lifo;
     haft__atomic(uint64_t) spawned; /* jobs made here and ended here; src/job counts */
     haft__atomic(uint64_t) finished;
+    haft__atomic(uint64_t) unmade; /* jobs that were counted as both, and never were any */
+    uint64_t finished_before;      /* less those unmade, by earlier runtimes */
+    haft__atomic(uint64_t) ticks;  /* picks; relaxed, as those below: each counts by itself */
+    haft__atomic(uint64_t) empty_ticks;
 
     /* Written by thieves. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) head;
@@ -108,6 +111,12 @@ typedef struct haft__worker {
     haft__offer *newest_offer;
     haft__atomic(uint32_t) offers_busy;
     haft__lock offers_lock;
+    /* The owner's, and read by whoever asks. */
+    haft__atomic(uint64_t) steals;
+    haft__atomic(uint64_t) adopted;
+    haft__atomic(uint64_t) overflowed;
+    haft__atomic(uint64_t) parks;
+    haft__atomic(int64_t) parked; /* ns */
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) sleep_word;
     haft__atomic(uint32_t) stop_word;
@@ -117,6 +126,9 @@ typedef struct haft__worker {
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__record *) ring[HAFT__RING_SIZE];
 } haft__worker;
+
+/* Adds to a counter that only the caller writes. */
+#define haft__count(counter, n) haft__store_relaxed((counter), haft__load_relaxed(counter) + (n))
 
 typedef struct haft__sched {
     haft__worker *workers;
@@ -144,6 +156,10 @@ int haft__sched_init(haft__sched *sched, unsigned count, void (*run)(haft__recor
 void haft__sched_fini(haft__sched *sched);
 /* Jobs counted as made and not yet as ended, by workers: the sum of differences that may each be of either sign. */
 uint64_t haft__sched_live(const haft__sched *sched);
+/* The three sums. The first is read first, so that no difference is too small. */
+void haft__sched_sums(const haft__sched *sched, uint64_t *finished, uint64_t *spawned, uint64_t *unmade);
+/* Sets the counters that only workers write to 0; no worker runs. */
+void haft__sched_count_anew(haft__sched *sched);
 /* Starts the workers from number `first` on as threads. On error none runs. */
 int haft__sched_start(haft__sched *sched, unsigned first);
 /* Makes the calling thread worker 0 until the scheduler is told to stop. */

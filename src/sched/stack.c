@@ -559,3 +559,23 @@ bool haft__stack_is_guard(const void *address)
     }
     return false;
 }
+
+/* --- Counting ----------------------------------------------------------------------------------------------------- */
+
+void haft__stacks_count(uint64_t *used, uint64_t *cached, uint64_t *bytes)
+{
+    *used = *cached = *bytes = 0;
+    haft__lock_acquire(&depot.lock);
+    for (unsigned c = 0; c < HAFT__STACK_CLASSES; c++) {
+        const struct class_of_stacks *of = &depot.classes[c];
+        for (const arena *a = of->oldest; a != NULL; a = a->younger) {
+            size_t taken = a->slots - a->uncarved - a->cold; /* also those that are losing their memory now */
+            *used += taken - a->warm;
+            *cached += a->warm;
+            *bytes += taken * (a->slot_size - a->page);
+        }
+        *used -= of->count;
+        *cached += of->count;
+    }
+    haft__lock_release(&depot.lock);
+}

@@ -84,6 +84,10 @@ static inline void haft__stack_give(haft__stack_cache *cache, haft__stack *stack
 }
 void haft__stack_cache_flush(haft__stack_cache *cache);
 
+/* How many stacks are not free in their arenas nor in the depot, how many are free and have memory, and how much memory
+ * both may have, guards excluded. */
+void haft__stacks_count(uint64_t *used, uint64_t *cached, uint64_t *bytes);
+
 /* True if the depot holds more than it keeps for the next ones, so that somebody idle should look after it. A hint:
  * whoever gave stacks back sees it himself, and others a moment later. */
 extern haft__atomic(uint32_t) haft__stacks_spare;

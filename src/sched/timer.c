@@ -8,6 +8,7 @@ void haft__timers_init(haft__timers *timers)
     haft__atomic_init(&timers->lock, 0);
     timers->top = NULL;
     haft__atomic_init(&timers->earliest, INT64_MAX);
+    haft__atomic_init(&timers->fired, 0);
 }
 
 static haft__timer *merge(haft__timer *a, haft__timer *b)
@@ -104,6 +105,7 @@ void haft__timers_fire(haft__timers *timers, int64_t now)
         haft__timer *timer = timers->top;
         if (timer != NULL && timer->deadline <= now) {
             record = timer->record;
+            haft__store_relaxed(&timers->fired, haft__load_relaxed(&timers->fired) + 1);
             take_out(timers, timer);
         }
         haft__lock_release(&timers->lock);

@@ -22,6 +22,7 @@ typedef struct haft__timers {
     haft__lock lock;
     haft__timer *top;
     haft__atomic(int64_t) earliest; /* INT64_MAX: none; read without the lock as a hint */
+    haft__atomic(uint64_t) fired;   /* written under the lock */
 } haft__timers;
 
 void haft__timers_init(haft__timers *timers);

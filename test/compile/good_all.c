@@ -158,6 +158,14 @@ int splits(struct sum *s, char *text)
     return rc | haft_for_each(takes_array, numbers, 2) | haft_for_each(raw, text, 4) | haft_for_each(raw, sums, 2);
 }
 
+int counts(haft_runtime *rt);
+int counts(haft_runtime *rt)
+{
+    haft_runtime_metrics m;
+    haft_worker_metrics workers[4];
+    return haft_metrics(rt, &m) | haft_metrics(NULL, &m, workers, 4);
+}
+
 struct ticks {
     haft_ticker fast, slow;
 };
