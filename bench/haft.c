@@ -4,6 +4,7 @@
  * this folder says what each workload is, sample.h how it is started and what it prints. */
 #include <haft/haft.h>
 
+#include "channels.h"
 #include "sample.h"
 
 #include <stdatomic.h>
@@ -244,7 +245,7 @@ static int idle_with_waiting_tasks(struct sample_request *request)
 
 static const struct {
     const char *workload;
-    const char *variant;
+    const char *variant; /* null: any */
     int (*run)(struct sample_request *);
     bool as_a_task; /* run as the main task of a runtime, not by the plain main thread */
 } workloads[] = {
@@ -253,6 +254,9 @@ static const struct {
     { "W3", "set", w3_set, true },           { "W3b", "park", w3b_park, true },
     { "W4", "yield", w4_yield, true },       { "W9", "park", w9_park, true },
     { "IDLE", "bare", idle_runtime, false }, { "IDLE", "parked", idle_with_waiting_tasks, false },
+    { "W5", NULL, w5_ping_pong, true },      { "W5t", NULL, w5_ping_pong, false },
+    { "W5x", NULL, w5_ping_pong, true },     { "W6", NULL, w6_throughput, true },
+    { "W6t", NULL, w6_throughput, false },   { "W13", "select", w13_select, true },
 };
 
 int main(int argc, char **argv)
@@ -263,7 +267,8 @@ int main(int argc, char **argv)
     }
     struct sample_request request = sample_request_of(argc, argv);
     for (size_t i = 0; i < sizeof workloads / sizeof *workloads; i++) {
-        if (!sample_asks(&request, workloads[i].workload, workloads[i].variant))
+        const char *variant = workloads[i].variant;
+        if (!sample_asks(&request, workloads[i].workload, variant != NULL ? variant : request.variant))
             continue;
         int rc = workloads[i].as_a_task ? haft_run(workloads[i].run, &request, .workers = request.workers)
                                         : workloads[i].run(&request);
