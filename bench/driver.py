@@ -154,6 +154,78 @@ WORKLOADS = (
         peers=(Entry("go", "Gosched"), *tokio("yield"), Entry("boost_fiber", "yield")),
         goals={("yield", 1, "warm"): 16},
     ),
+    *(
+        Workload(
+            "W5",
+            f"two tasks talk over two channels of capacity {capacity}, a round trip",
+            n=200_000,
+            ours=(haft(capacity),),
+            peers=peers,
+            goals=goals,
+        )
+        for capacity, peers, goals in (
+            ("1", (Entry("go", "1"), *tokio("1")), {("1", 1, "warm"): 85, ("1", 2, "warm"): 100}),
+            ("0", (Entry("go", "0"),), {}),
+        )
+    ),
+    *(
+        Workload(
+            "W5t",
+            f"two OS threads talk over two channels of capacity {capacity}, a round trip",
+            n=100_000,
+            workers=(2,),
+            ours=(haft(capacity),),
+            peers=(Entry("crossbeam", capacity),),
+            goals={(capacity, 2, "warm"): goal},
+        )
+        for capacity, goal in (("1", 700), ("0", 1200))
+    ),
+    Workload(
+        "W5x",
+        "a task and an OS thread talk over two channels of capacity 1, a round trip",
+        n=100_000,
+        workers=(2,),
+        ours=(haft("1"),),
+        goals={("1", 2, "warm"): 500},
+    ),
+    *(
+        Workload(
+            "W6",
+            f"numbers through one channel of capacity 128, {shape} tasks (producers x consumers)",
+            n=1_000_000,
+            ours=(haft(f"{shape}-128"),),
+            peers=(Entry("go", f"{shape}-128"), *(tokio(f"{shape}-128") if shape != "4x4" else ())),
+            goals={(f"{shape}-128", 1, "warm"): 20, (f"{shape}-128", 2, "warm"): 35 if shape == "4x4" else 25},
+        )
+        for shape in ("1x1", "4x1", "4x4")
+    ),
+    *(
+        Workload(
+            "W6t",
+            f"numbers through one channel, capacity {capacity}, {shape} OS threads (producers x consumers)",
+            n=500_000,
+            workers=(2,),
+            ours=(haft(f"{shape}-{capacity}"),),
+            peers=(Entry("crossbeam", f"{shape}-{capacity}"),),
+            goals={(f"{shape}-{capacity}", 2, "warm"): goal},
+        )
+        for capacity, figures in (
+            ("128", (20, 45, 45)),
+            ("unbounded", (25, 35, 35)),
+            ("1", (500, 500, 500)),
+            ("0", (800, 600, 500)),
+        )
+        for shape, goal in zip(("1x1", "4x1", "4x4"), figures)
+    ),
+    Workload(
+        "W13",
+        "select over four channels that are ready, and send back",
+        n=1_000_000,
+        workers=(1,),
+        ours=(haft("select"),),
+        peers=(Entry("go", "select"), *tokio("select"), Entry("crossbeam", "select")),
+        goals={("select", 1, "warm"): 45},
+    ),
     Workload(
         "W9",
         "bytes per idle task, 100k alive",
@@ -256,6 +328,7 @@ CONTENDERS = {
     "go": ("bench/peers/go", "golang-go"),
     "rust_std": ("bench/peers/rust_std", "cargo librust-tokio-dev librust-rayon-dev"),
     "rayon": ("bench/peers/rayon", "cargo librust-tokio-dev librust-rayon-dev"),
+    "crossbeam": ("bench/peers/crossbeam", "cargo librust-tokio-dev librust-rayon-dev librust-crossbeam-channel-dev"),
     "tokio": ("bench/peers/tokio", "cargo librust-tokio-dev librust-rayon-dev"),
 }
 

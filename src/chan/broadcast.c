@@ -137,7 +137,7 @@ int haft_broadcast_recv_raw(void *rx, void *value, uint64_t *missed)
         haft__arm self;
         haft__arm_init(&self, me, NULL);
         haft__list_append(&c->waiting, &self.link);
-        if (!haft__arm_wait(&self, &c->lock, me)) {
+        if (!haft__arm_wait(&self, &c->lock, me, "a broadcast")) {
             rc = haft__tell(me, self.rc);
             break;
         }

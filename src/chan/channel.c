@@ -147,7 +147,7 @@ static __attribute__((noinline)) int wait_to_give(haft__channel *c, const void *
     haft__arm self;
     haft__arm_init(&self, me, (void *)(uintptr_t)value);
     haft__list_append(&c->givers, &self.link);
-    if (!haft__arm_wait(&self, &c->lock, me)) {
+    if (!haft__arm_wait(&self, &c->lock, me, "room in a channel")) {
         haft__lock_release(&c->lock);
         return haft__tell(me, self.rc);
     }
@@ -225,7 +225,7 @@ static __attribute__((noinline)) int wait_to_take(haft__channel *c, void *value,
     haft__arm self;
     haft__arm_init(&self, me, value);
     haft__list_append(&c->takers, &self.link);
-    if (!haft__arm_wait(&self, &c->lock, me)) {
+    if (!haft__arm_wait(&self, &c->lock, me, "a value from a channel")) {
         haft__lock_release(&c->lock);
         return haft__tell(me, self.rc);
     }

@@ -107,7 +107,7 @@ int haft_watch_changed_raw(const void *rx)
         haft__arm self;
         haft__arm_init(&self, me, NULL);
         haft__list_append(&c->waiting, &self.link);
-        if (!haft__arm_wait(&self, &c->lock, me)) {
+        if (!haft__arm_wait(&self, &c->lock, me, "a watched value to change")) {
             rc = haft__tell(me, self.rc);
             break;
         }

@@ -32,7 +32,7 @@ static void print_wait(haft__record *record, void *argument)
     unsigned *lines = argument;
     uint8_t kind = haft__load_relaxed(&record->kind);
     /* Acquire: partner of the store of PARKED; what the waiter noted in its root is seen. */
-    if (kind == HAFT__KIND_FREE || haft__load_acquire(&record->word) != HAFT__PARKED || record->root == NULL)
+    if (kind == HAFT__KIND_FREE || !haft__word_is_parked(haft__load_acquire(&record->word)) || record->root == NULL)
         return;
     if (kind != HAFT__KIND_PLAIN && (haft__load_acquire(&record->state) & HAFT__DONE) != 0)
         return;

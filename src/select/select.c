@@ -256,9 +256,9 @@ static void park(struct selection *s, haft__lock *lock)
     if (s->until < deadline)
         s->me->deadline = s->until;
     if (lock != NULL)
-        haft__park_unlocking(lock);
+        haft__park_unlocking_for(lock, "one arm of a select", NULL);
     else
-        haft__park();
+        haft__park_for("one arm of a select", NULL);
     s->me->deadline = deadline;
 }
 

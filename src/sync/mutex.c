@@ -95,7 +95,7 @@ static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
         }
         /* Relaxed: only a guess. Records are never unmapped. */
         if (owner_of(*state) == mine >> OWNER_SHIFT ||
-            haft__load_relaxed(&haft__record_at(owner_of(*state))->word) == HAFT__PARKED)
+            haft__word_is_parked(haft__load_relaxed(&haft__record_at(owner_of(*state))->word)))
             return false;
         for (unsigned j = 0; j < pauses; j++)
             haft__spin("a mutex is held");

@@ -89,8 +89,8 @@ void haft__arms_end_all(haft__link *queue, haft__lock *lock, int rc);
 
 /* Waits in a queue, for that alone. The lock is held and the node in the queue. True: completed, the result is in rc, the
  * lock is released. False: refused, rc is the refusal, not told yet; the node is out of the queue and the lock is held, so
- * that the object can be set right. Suspends. */
-static inline bool haft__arm_wait(haft__arm *self, haft__lock *lock, haft__root *me)
+ * that the object can be set right. Reports say what is waited for. Suspends. */
+static inline bool haft__arm_wait(haft__arm *self, haft__lock *lock, haft__root *me, const char *what)
 {
     for (;;) {
         int rc = haft__refusal(me);
@@ -99,7 +99,7 @@ static inline bool haft__arm_wait(haft__arm *self, haft__lock *lock, haft__root 
             self->rc = rc;
             return false;
         }
-        haft__park_unlocking(lock);
+        haft__park_unlocking_for(lock, what, NULL);
         if (haft__load_acquire(&self->is_done) != 0)
             return true;
         haft__lock_acquire(lock);

@@ -19,7 +19,8 @@
  *
  * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by the waiter's successor, once its registers
  * are saved (by the waiter itself if it is a thread); PARKED -> RUNNING by exactly one waker, who then makes it
- * ready; RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. */
+ * ready; RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. A parked thread spins for a
+ * moment and then makes PARKED -> SLEEPS, so that a waker calls the kernel only for one that is there. */
 #ifndef HAFT_WAIT_RECORD_H
 #define HAFT_WAIT_RECORD_H
 
@@ -52,7 +53,12 @@ enum haft__wait_word {
     HAFT__RUNNING = 0,
     HAFT__PARKED = 1,
     HAFT__NOTIFIED = 2,
+    HAFT__SLEEPS = 3, /* parked, and not to be woken without the kernel: a thread that has spun in vain */
 };
+static inline bool haft__word_is_parked(uint32_t word)
+{
+    return word == HAFT__PARKED || word == HAFT__SLEEPS;
+}
 
 /* What a record stands for. The first values are those of haft_kind. */
 enum {

@@ -14,12 +14,15 @@ static void thread_wait(haft__root *root)
             return;
         haft__spin("a thread waits to be woken");
     }
-    while (haft__load_acquire(&record->word) == HAFT__PARKED) {
-        int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__PARKED, root->deadline, false);
+    uint32_t parked = HAFT__PARKED;
+    if (!haft__cas_acq_rel(&record->word, &parked, HAFT__SLEEPS))
+        return;
+    while (haft__load_acquire(&record->word) == HAFT__SLEEPS) {
+        int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__SLEEPS, root->deadline, false);
         if (rc == -ETIMEDOUT) {
-            uint32_t parked = HAFT__PARKED;
+            uint32_t sleeps = HAFT__SLEEPS;
             /* Lost to a waker: the wake counts. */
-            haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING);
+            haft__cas_acq_rel(&record->word, &sleeps, HAFT__RUNNING);
             return;
         }
     }
@@ -75,8 +78,11 @@ void haft__make_ready(haft__record *record)
 {
     if (haft__is_task(record))
         haft__task_ready(record);
-    else
-        haft__os->futex_wake(&record->word, 1);
+}
+
+void haft__wake_sleeper(haft__record *record)
+{
+    haft__os->futex_wake(&record->word, 1);
 }
 
 void haft__wake(haft__record *record)
@@ -87,12 +93,8 @@ void haft__wake(haft__record *record)
 
 void haft__wake_from_signal(haft__record *record)
 {
-    if (!haft__wins_wake(record))
-        return;
-    if (haft__is_task(record))
+    if (haft__wins_wake(record) && haft__is_task(record))
         haft__task_ready_from_signal(record);
-    else
-        haft__os->futex_wake(&record->word, 1);
 }
 
 int haft__refusal_by_clock(const haft__root *root)

@@ -43,15 +43,20 @@ static inline bool haft__is_task(const haft__record *record)
     return haft__load_relaxed(&record->kind) == HAFT__KIND_TASK;
 }
 
-/* True if this call ended a park, so that the caller must make the record ready. */
+/* True if this call ended a park, so that the caller must make the record ready. A thread that sleeps is woken here, one that
+ * spins sees it by itself. */
+void haft__wake_sleeper(haft__record *record);
 static inline bool haft__wins_wake(haft__record *record)
 {
     uint32_t word = haft__load_relaxed(&record->word);
     for (;;) {
-        uint32_t next = word == HAFT__PARKED ? HAFT__RUNNING : HAFT__NOTIFIED;
+        uint32_t next = haft__word_is_parked(word) ? HAFT__RUNNING : HAFT__NOTIFIED;
         /* An exchange even from NOTIFIED to NOTIFIED: its release publishes what this waker did. */
-        if (haft__cas_weak_acq_rel(&record->word, &word, next))
-            return word == HAFT__PARKED;
+        if (!haft__cas_weak_acq_rel(&record->word, &word, next))
+            continue;
+        if (__builtin_expect(word == HAFT__SLEEPS, 0))
+            haft__wake_sleeper(record);
+        return word == HAFT__PARKED;
     }
 }
 

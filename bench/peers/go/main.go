@@ -195,6 +195,84 @@ func twoYield(n int) {
 	check(turns[0] == n && turns[1] == n)
 }
 
+// Two goroutines that send a number to and fro over two channels.
+func pingPong(n, capacity int) {
+	there, back := make(chan uint64, capacity), make(chan uint64, capacity)
+	go func() {
+		for number := range there {
+			back <- number
+		}
+	}()
+	total := uint64(0)
+	for i := 0; i < n; i++ {
+		there <- uint64(i) + 1
+		total += <-back
+	}
+	close(there)
+	check(total == expectedSum(n))
+}
+
+// Numbers through one channel; the variant is "4x1-128" for four producers, one consumer, capacity 128.
+func throughput(n int, variant string) {
+	var producers, consumers, capacity int
+	_, err := fmt.Sscanf(variant, "%dx%d-%d", &producers, &consumers, &capacity)
+	check(err == nil)
+	numbers, sums := make(chan uint64, capacity), make(chan uint64, consumers)
+	var group sync.WaitGroup
+	group.Add(producers)
+	for i := 0; i < producers; i++ {
+		first, last := n*i/producers+1, n*(i+1)/producers
+		go func() {
+			for number := first; number <= last; number++ {
+				numbers <- uint64(number)
+			}
+			group.Done()
+		}()
+	}
+	for i := 0; i < consumers; i++ {
+		go func() {
+			total := uint64(0)
+			for number := range numbers {
+				total += number
+			}
+			sums <- total
+		}()
+	}
+	group.Wait()
+	close(numbers)
+	total := uint64(0)
+	for i := 0; i < consumers; i++ {
+		total += <-sums
+	}
+	check(total == expectedSum(n))
+}
+
+func selectAndSendBack(n int) {
+	var c [4]chan uint64
+	for i := range c {
+		c[i] = make(chan uint64, 1)
+		c[i] <- 1
+	}
+	total := uint64(0)
+	for i := 0; i < n; i++ {
+		select {
+		case number := <-c[0]:
+			c[0] <- number
+			total += number
+		case number := <-c[1]:
+			c[1] <- number
+			total += number
+		case number := <-c[2]:
+			c[2] <- number
+			total += number
+		case number := <-c[3]:
+			c[3] <- number
+			total += number
+		}
+	}
+	check(total == uint64(n))
+}
+
 func idleSecond() {
 	time.Sleep(100 * time.Millisecond)
 	before := cpuNanoseconds()
@@ -216,7 +294,19 @@ func main() {
 	check(err1 == nil && err2 == nil && workers > 0 && n > 0)
 	runtime.GOMAXPROCS(workers)
 
+	switch os.Args[1] {
+	case "W5":
+		capacity, err := strconv.Atoi(os.Args[2])
+		check(err == nil)
+		coldAndWarm(n, n, func(n int) { pingPong(n, capacity) })
+		return
+	case "W6":
+		coldAndWarm(n, n, func(n int) { throughput(n, os.Args[2]) })
+		return
+	}
 	switch os.Args[1] + " " + os.Args[2] {
+	case "W13 select":
+		coldAndWarm(n, n, selectAndSendBack)
 	case "W2 channel":
 		coldAndWarm(n, n, oneAtATimeByChannel)
 	case "W2 WaitGroup":

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, Semaphore};
+use tokio::sync::{mpsc, oneshot, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 async fn one_at_a_time(n: usize) {
@@ -123,6 +123,65 @@ async fn two_yield(n: usize) {
     assert_eq!(first.await.unwrap() + second.await.unwrap(), 2 * n);
 }
 
+async fn ping_pong(n: usize) {
+    let (there, mut received) = mpsc::channel(1);
+    let (answers, mut back) = mpsc::channel(1);
+    let echo = tokio::spawn(async move {
+        while let Some(number) = received.recv().await {
+            answers.send(number).await.unwrap();
+        }
+    });
+    let mut sum = 0;
+    for number in 1..=n as u64 {
+        there.send(number).await.unwrap();
+        sum += back.recv().await.unwrap();
+    }
+    drop(there);
+    echo.await.unwrap();
+    assert_eq!(sum, expected_sum(n));
+}
+
+/// Numbers through one channel of capacity 128 from so many producers.
+async fn throughput(n: usize, producers: usize) {
+    let (sender, mut receiver) = mpsc::channel(128);
+    for i in 0..producers {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            for number in n * i / producers + 1..=n * (i + 1) / producers {
+                sender.send(number as u64).await.unwrap();
+            }
+        });
+    }
+    drop(sender);
+    let mut sum = 0;
+    while let Some(number) = receiver.recv().await {
+        sum += number;
+    }
+    assert_eq!(sum, expected_sum(n));
+}
+
+async fn select_and_send_back(n: usize) {
+    let (s0, mut r0) = mpsc::channel(1);
+    let (s1, mut r1) = mpsc::channel(1);
+    let (s2, mut r2) = mpsc::channel(1);
+    let (s3, mut r3) = mpsc::channel(1);
+    for sender in [&s0, &s1, &s2, &s3] {
+        sender.try_send(1u64).unwrap();
+    }
+    let mut sum = 0;
+    for _ in 0..n {
+        let (sender, number) = tokio::select! {
+            number = r0.recv() => (&s0, number.unwrap()),
+            number = r1.recv() => (&s1, number.unwrap()),
+            number = r2.recv() => (&s2, number.unwrap()),
+            number = r3.recv() => (&s3, number.unwrap()),
+        };
+        sender.try_send(number).unwrap();
+        sum += number;
+    }
+    assert_eq!(sum, n as u64);
+}
+
 /// `cold_and_warm` inside one task, so that entering the runtime from outside is not part of the work.
 async fn cold_and_warm_task<F: Future<Output = ()>>(operations: usize, work: impl Fn() -> F) {
     let start = Moment::now();
@@ -160,6 +219,10 @@ fn main() {
         ("W3b", "own") => as_task(r, cold_and_warm_task(n, move || all_wait_then_wake(n, true))),
         ("W3b", "gate") => as_task(r, cold_and_warm_task(n, move || all_wait_then_wake(n, false))),
         ("W4", "yield") => as_task(r, cold_and_warm_task(2 * n, move || two_yield(n))),
+        ("W5", "1") => as_task(r, cold_and_warm_task(n, move || ping_pong(n))),
+        ("W6", "1x1-128") => as_task(r, cold_and_warm_task(n, move || throughput(n, 1))),
+        ("W6", "4x1-128") => as_task(r, cold_and_warm_task(n, move || throughput(n, 4))),
+        ("W13", "select") => as_task(r, cold_and_warm_task(n, move || select_and_send_back(n))),
         ("W9", "own") => as_task(r, bytes_per_waiting(n, true)),
         ("W9", "gate") => as_task(r, bytes_per_waiting(n, false)),
         ("IDLE", "bare") => {
