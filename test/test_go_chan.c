@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What Go's own programs check of its channels (test/chan and runtime/chan_test.go of its sources), told again for haft:
+ * each test is named after the original, and asserts what that does, from tasks and from threads. */
+#include <haft/haft.h>
+
+#include <string.h>
+
+#include "callers.h"
+
+typedef HAFT_SENDER(int) int_sender;
+typedef HAFT_RECEIVER(int) int_receiver;
+
+struct ends {
+    int_sender tx;
+    int_receiver rx;
+};
+
+static struct ends channel_of(size_t capacity)
+{
+    struct ends e;
+    check_int(haft_channel(&e.tx, &e.rx, capacity), ==, 0);
+    return e;
+}
+
+static void drop_ends(struct ends *e)
+{
+    haft_sender_drop(&e->tx);
+    haft_receiver_drop(&e->rx);
+}
+
+static void send_int(int_sender *tx, int value)
+{
+    check_int(haft_send(tx, &value), ==, 0);
+}
+
+static int recv_int(int_receiver *rx)
+{
+    int value = -1;
+    check_int(haft_recv(rx, &value), ==, 0);
+    return value;
+}
+
+/* --- sieve -------------------------------------------------------------------------------------------------------- */
+
+struct filter {
+    int_receiver rx;
+    int_sender tx;
+    int prime;
+};
+
+static int generate(struct filter *f)
+{
+    for (int i = 2; haft_send(&f->tx, &i) == 0; i++)
+        ;
+    haft_sender_drop(&f->tx);
+    return 0;
+}
+
+static int filter(struct filter *f)
+{
+    int i;
+    while (haft_recv(&f->rx, &i) == 0)
+        if (i % f->prime != 0 && haft_send(&f->tx, &i) != 0)
+            break;
+    haft_receiver_drop(&f->rx);
+    haft_sender_drop(&f->tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/sieve: a chain of filters finds the primes, and ends when nobody wants more")
+{
+    static const int primes[] = { 2,  3,  5,  7,  11, 13, 17, 19, 23, 29, 31, 37, 41,
+                                  43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97 };
+    enum { N = sizeof primes / sizeof *primes };
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
+        int n = kind == HAFT_TASK ? N : 6;
+        haft_handle hs[N + 1];
+        struct ends e = channel_of(1);
+        struct filter f = { .tx = e.tx };
+        hs[0] = haft_spawn(generate, &f, .kind = kind);
+        int_receiver rx = e.rx;
+        for (int i = 0; i < n; i++) {
+            int prime = recv_int(&rx);
+            check_int(prime, ==, primes[i]);
+            e = channel_of(0);
+            f = (struct filter){ .rx = rx, .tx = e.tx, .prime = prime };
+            hs[i + 1] = haft_spawn(filter, &f, .kind = kind);
+            rx = e.rx;
+        }
+        haft_receiver_drop(&rx);
+        for (int i = 0; i <= n; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+    }
+}
+
+/* --- fifo --------------------------------------------------------------------------------------------------------- */
+
+TEST_FROM_EVERY_CALLER("go:chan/fifo: a buffered channel is first in, first out")
+{
+    struct ends e = channel_of(10);
+    for (int i = 0; i < 10; i++)
+        send_int(&e.tx, i);
+    for (int i = 0; i < 10; i++)
+        check_int(recv_int(&e.rx), ==, i);
+    drop_ends(&e);
+}
+
+struct link {
+    struct ends values;
+    int_receiver in;
+    int_sender out;
+    int value;
+};
+
+static int pass_on(struct link *l)
+{
+    check_int(recv_int(&l->in), ==, 1);
+    check_int(recv_int(&l->values.rx), ==, l->value);
+    haft_receiver_drop(&l->in);
+    send_int(&l->out, 1);
+    haft_sender_drop(&l->out);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/fifo: receivers in a chain get from a rendezvous what is sent in turn")
+{
+    for_each_kind(kind) {
+        enum { N = 10 };
+        struct ends values = channel_of(0), first = channel_of(0);
+        int_receiver in = first.rx;
+        haft_handle hs[N];
+        for (int i = 0; i < N; i++) {
+            struct ends next = channel_of(0);
+            struct link l = { .values = values, .in = in, .out = next.tx, .value = i };
+            hs[i] = haft_spawn(pass_on, &l, .kind = kind);
+            in = next.rx;
+        }
+        send_int(&first.tx, 1);
+        for (int i = 0; i < N; i++)
+            send_int(&values.tx, i);
+        check_int(recv_int(&in), ==, 1);
+        for (int i = 0; i < N; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        haft_receiver_drop(&in);
+        haft_sender_drop(&first.tx);
+        drop_ends(&values);
+    }
+}
+
+/* --- nonblock ----------------------------------------------------------------------------------------------------- */
+
+struct nonblocking {
+    struct ends e, strobe;
+    int value;
+};
+
+static int receive_then_strobe(struct nonblocking *n)
+{
+    check_int(recv_int(&n->e.rx), ==, n->value);
+    send_int(&n->strobe.tx, 1);
+    return 0;
+}
+
+static int send_then_strobe(struct nonblocking *n)
+{
+    send_int(&n->e.tx, n->value);
+    send_int(&n->strobe.tx, 1);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/nonblock: sends and receives that do not wait meet those that do")
+{
+    for_each_kind(kind)
+        for (size_t buffer = 0; buffer < 2; buffer++) {
+            struct nonblocking n = { .e = channel_of(buffer), .strobe = channel_of(buffer), .value = 123 };
+            int value = 0;
+            check_int(haft_try_select(HAFT_ON_RECV(&n.e.rx, &value)), ==, HAFT_EAGAIN);
+            haft_handle h = haft_spawn(receive_then_strobe, &n, .kind = kind);
+            until(haft_try_select(HAFT_ON_SEND(&n.e.tx, &n.value)) == 0);
+            check_int(recv_int(&n.strobe.rx), ==, 1);
+            check_int(haft_join(&h), ==, 0);
+            h = haft_spawn(send_then_strobe, &n, .kind = kind);
+            until(haft_try_recv(&n.e.rx, &value) == 0);
+            check_int(value, ==, 123);
+            check_int(recv_int(&n.strobe.rx), ==, 1);
+            check_int(haft_join(&h), ==, 0);
+            drop_ends(&n.e);
+            drop_ends(&n.strobe);
+        }
+}
+
+/* --- select ------------------------------------------------------------------------------------------------------- */
+
+TEST_FROM_EVERY_CALLER("go:chan/select3: what waits for ever, what does not, and what a closed channel gives")
+{
+    struct ends sync = channel_of(0), async = channel_of(1);
+    int value = 7;
+    const haft_arm never = { 0 };
+    {
+        HAFT_TIMEOUT(HAFT_MS);
+        check_int(haft_select_array(&never, 1), ==, HAFT_ETIMEDOUT); /* a nil channel */
+        check_int(haft_send(&sync.tx, &value), ==, HAFT_ETIMEDOUT);
+        check_int(haft_recv(&sync.rx, &value), ==, HAFT_ETIMEDOUT);
+        check_int(haft_recv(&async.rx, &value), ==, HAFT_ETIMEDOUT);
+        check_int(haft_send(&async.tx, &value), ==, 0);
+        check_int(haft_send(&async.tx, &value), ==, HAFT_ETIMEDOUT);
+        check_int(haft_select(never, HAFT_ON_SEND(&async.tx, &value), HAFT_ON_RECV(&async.rx, &value)), ==, 2);
+        check_int(haft_select(never, HAFT_ON_SEND(&async.tx, &value)), ==, 1);
+    }
+    haft_channel_close(&async.tx);
+    haft_channel_close(&sync.tx);
+    int rc = 0;
+    check_int(haft_recv(&async.rx, &value), ==, 0);
+    for (int i = 0; i < 10; i++) {
+        check_int(haft_recv(&async.rx, &value), ==, HAFT_ECLOSED);
+        check_int(haft_select(HAFT_ON_RECV(&sync.rx, &value, .rc = &rc)), ==, 0);
+        check_int(rc, ==, HAFT_ECLOSED);
+    }
+    drop_ends(&sync);
+    drop_ends(&async);
+}
+
+struct pair {
+    struct ends a, b;
+    int got;
+};
+
+static int receive_a(struct pair *p)
+{
+    p->got = recv_int(&p->a.rx);
+    return 0;
+}
+
+static int select_a_or_b(struct pair *p)
+{
+    return haft_select(HAFT_ON_RECV(&p->a.rx, &p->got), HAFT_ON_RECV(&p->b.rx, &p->got));
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/select6: a select that leaves the middle of a queue leaves the others in it")
+{
+    for_each_kind(kind) {
+        struct pair p = { .a = channel_of(0), .b = channel_of(0) };
+        haft_handle before = haft_spawn(receive_a, &p, .kind = kind);
+        haft_handle select = haft_spawn(select_a_or_b, &p, .kind = kind);
+        haft_handle after = haft_spawn(receive_a, &p, .kind = kind);
+        check_int(haft_sleep(200 * HAFT_US), ==, 0);
+        send_int(&p.b.tx, 9);
+        check_int(haft_join(&select), ==, 1);
+        send_int(&p.a.tx, 1);
+        send_int(&p.a.tx, 2);
+        struct pair one, two;
+        check_int(haft_join(&before, &one), ==, 0);
+        check_int(haft_join(&after, &two), ==, 0);
+        check_int(one.got + two.got, ==, 3);
+        drop_ends(&p.a);
+        drop_ends(&p.b);
+    }
+}
+
+struct doubled {
+    int_sender tx[4];
+    int_receiver rx[4];
+    int n;
+};
+
+static int send_on_any(struct doubled *d)
+{
+    for (int i = 1; i <= d->n; i++) {
+        int k = i % 4;
+        check_int(haft_select(HAFT_ON_SEND(&d->tx[k], &i), HAFT_ON_SEND(&d->tx[(k + 1) % 4], &i),
+                              HAFT_ON_SEND(&d->tx[(k + 2) % 4], &i), HAFT_ON_SEND(&d->tx[(k + 3) % 4], &i)),
+                  >=, 0);
+    }
+    for (int k = 0; k < 4; k++)
+        haft_sender_drop(&d->tx[k]);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/doubleselect: a select never happens twice")
+{
+    for_each_kind(kind) {
+        struct doubled d = { .n = (int)rounds(2000, 100000) };
+        for (int k = 0; k < 4; k++)
+            check_int(haft_channel(&d.tx[k], &d.rx[k], 0), ==, 0);
+        haft_handle h = haft_spawn(send_on_any, &d, .kind = kind);
+        int value = 0, open = 4, rc[4], expected = 0;
+        haft_arm arms[4];
+        for (int k = 0; k < 4; k++)
+            arms[k] = HAFT_ON_RECV(&d.rx[k], &value, .rc = &rc[k]);
+        while (open > 0) {
+            int arm = haft_select_array(arms, 4);
+            check(arm >= 0 && arm < 4);
+            if (rc[arm] == HAFT_ECLOSED) {
+                arms[arm] = (haft_arm){ 0 };
+                open--;
+            } else {
+                check_int(value, ==, ++expected); /* neither lost nor twice */
+            }
+        }
+        check_int(expected, ==, d.n);
+        check_int(haft_join(&h), ==, 0);
+        for (int k = 0; k < 4; k++)
+            haft_receiver_drop(&d.rx[k]);
+    }
+}
+
+/* --- goroutines, zerosize ----------------------------------------------------------------------------------------- */
+
+static int pass_left(struct filter *f)
+{
+    send_int(&f->tx, recv_int(&f->rx));
+    haft_receiver_drop(&f->rx);
+    haft_sender_drop(&f->tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/goroutines: a value goes through a long chain of jobs")
+{
+    size_t n = rounds(1000, 10000);
+    haft_set *set = haft_set_new();
+    struct ends last = channel_of(0);
+    int_receiver rx = last.rx;
+    for (size_t i = 0; i < n; i++) {
+        struct ends e = channel_of(0);
+        struct filter f = { .rx = rx, .tx = e.tx };
+        check_int(haft_set_spawn(set, pass_left, &f, .kind = i % 500 == 0 ? HAFT_THREAD : HAFT_TASK), ==, 0);
+        rx = e.rx;
+    }
+    send_int(&last.tx, 11);
+    check_int(recv_int(&rx), ==, 11);
+    haft_sender_drop(&last.tx);
+    haft_receiver_drop(&rx);
+    int code;
+    while (haft_set_next(set, HAFT_NO_FRAME, &code) == 0)
+        check_int(code, ==, 0);
+    haft_set_drop(&set);
+}
+
+struct empty {
+    char nothing[1];
+};
+
+TEST("go:chan/zerosize: the smallest elements")
+{
+    HAFT_SENDER(struct empty) tx;
+    HAFT_RECEIVER(struct empty) rx;
+    check_int(haft_channel(&tx, &rx, 2), ==, 0);
+    struct empty e = { { 1 } };
+    check_int(haft_send(&tx, &e), ==, 0);
+    check_int(haft_recv(&rx, &e), ==, 0);
+    haft_sender_drop(&tx);
+    haft_receiver_drop(&rx);
+}
+
+/* --- runtime/chan_test.go ----------------------------------------------------------------------------------------- */
+
+static int send_then_close(struct pair *p)
+{
+    send_int(&p->a.tx, 1);
+    haft_channel_close(&p->a.tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestNonblockRecvRace: a value that is there is not missed because of a close")
+{
+    for (size_t i = rounds(200, 10000); i > 0; i--) {
+        struct pair p = { .a = channel_of(1) };
+        send_int(&p.a.tx, 1);
+        haft_handle h = haft_spawn(send_then_close, &p, .kind = i % 16 == 0 ? HAFT_THREAD : HAFT_TASK);
+        check_int(recv_int(&p.a.rx), ==, 1);
+        int value = 0;
+        until(haft_try_recv(&p.a.rx, &value) == 0);
+        check_int(haft_recv(&p.a.rx, &value), ==, HAFT_ECLOSED);
+        check_int(haft_join(&h), ==, 0);
+        drop_ends(&p.a);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestNonblockSelectRace: a select over two that are closed or full finds one")
+{
+    for (size_t i = rounds(200, 10000); i > 0; i--) {
+        struct pair p = { .a = channel_of(1), .b = channel_of(1) };
+        send_int(&p.a.tx, 1);
+        haft_handle h = haft_spawn(send_then_close, (&(struct pair){ .a = p.b }));
+        int value, arm = haft_try_select(HAFT_ON_RECV(&p.a.rx, &value), HAFT_ON_RECV(&p.b.rx, &value));
+        check(arm == 0 || arm == 1);
+        check_int(haft_join(&h), ==, 0);
+        drop_ends(&p.a);
+        drop_ends(&p.b);
+    }
+}
+
+struct self {
+    struct ends e;
+    int number, n, rc;
+    _Atomic int *turns;
+};
+
+/* Sends its own number or receives another's. */
+static int select_itself(struct self *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        int value = -1;
+        int arm = i % 2 == 0 ? haft_select(HAFT_ON_SEND(&s->e.tx, &s->number), HAFT_ON_RECV(&s->e.rx, &value))
+                             : haft_select(HAFT_ON_RECV(&s->e.rx, &value), HAFT_ON_SEND(&s->e.tx, &s->number));
+        if (arm < 0)
+            return arm == HAFT_ECLOSED ? 0 : arm;
+        if (value != -1 && s->e.tx.channel_ != NULL && haft_channel_capacity(&s->e.tx) == 0)
+            check_int(value, !=, s->number);
+    }
+    haft_channel_close(&s->e.tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestSelfSelect: two that send and receive on one channel never receive their own")
+{
+    for_each_kind(kind)
+        for (size_t capacity = 0; capacity < 2; capacity++) {
+            struct self s = { .e = channel_of(capacity), .n = (int)rounds(300, 10000) }, t = s;
+            t.number = 1;
+            haft_handle hs[2] = { haft_spawn(select_itself, &s, .kind = kind), haft_spawn(select_itself, &t) };
+            check_int(haft_join(&hs[0]), ==, 0);
+            check_int(haft_join(&hs[1]), ==, 0);
+            drop_ends(&s.e);
+        }
+}
+
+struct stress {
+    int_sender tx[4];
+    int_receiver rx[4];
+    int n, only; /* -1: by select */
+};
+
+static int send_stress(struct stress *s)
+{
+    int left[4] = { s->n, s->n, s->n, s->n };
+    if (s->only >= 0)
+        for (int i = 0; i < s->n; i++)
+            send_int(&s->tx[s->only], 0);
+    while (s->only < 0 && left[0] + left[1] + left[2] + left[3] > 0) {
+        haft_arm arms[4];
+        int zero = 0;
+        for (int k = 0; k < 4; k++)
+            arms[k] = left[k] > 0 ? HAFT_ON_SEND(&s->tx[k], &zero) : (haft_arm){ 0 };
+        int arm = haft_select_array(arms, 4);
+        check_int(arm, >=, 0);
+        left[arm]--;
+    }
+    return 0;
+}
+
+static int recv_stress(struct stress *s)
+{
+    int left[4] = { s->n, s->n, s->n, s->n };
+    if (s->only >= 0)
+        for (int i = 0; i < s->n; i++)
+            recv_int(&s->rx[s->only]);
+    while (s->only < 0 && left[0] + left[1] + left[2] + left[3] > 0) {
+        haft_arm arms[4];
+        int value;
+        for (int k = 0; k < 4; k++)
+            arms[k] = left[k] > 0 ? HAFT_ON_RECV(&s->rx[k], &value) : (haft_arm){ 0 };
+        int arm = haft_select_array(arms, 4);
+        check_int(arm, >=, 0);
+        left[arm]--;
+    }
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestSelectStress: plain and selecting jobs share four channels, and all is balanced")
+{
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
+        static const size_t capacities[4] = { 0, 0, 2, 3 };
+        struct stress s = { .n = (int)rounds(100, 10000) };
+        for (int k = 0; k < 4; k++)
+            check_int(haft_channel(&s.tx[k], &s.rx[k], capacities[k]), ==, 0);
+        haft_handle hs[10];
+        for (int k = -1; k < 4; k++) {
+            s.only = k;
+            hs[2 * (k + 1)] = haft_spawn(send_stress, &s, .kind = kind);
+            hs[2 * (k + 1) + 1] = haft_spawn(recv_stress, &s, .kind = k < 0 ? HAFT_TASK : kind);
+        }
+        for (int i = 0; i < 10; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        for (int k = 0; k < 4; k++) {
+            check_uint(haft_channel_len(&s.rx[k]), ==, 0);
+            haft_sender_drop(&s.tx[k]);
+            haft_receiver_drop(&s.rx[k]);
+        }
+    }
+}
+
+static int fill(struct self *s)
+{
+    while (haft_send(&s->e.tx, &s->number) == 0)
+        ;
+    haft_sender_drop(&s->e.tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestSelectFairness: two that are always ready are chosen about as often")
+{
+    struct ends a = channel_of(16), b = channel_of(16), never = channel_of(0);
+    struct self one = { .e = a, .number = 1 }, two = { .e = b, .number = 2 };
+    haft_handle hs[2] = { haft_spawn(fill, &one), haft_spawn(fill, &two) };
+    int counts[2] = { 0 }, value, n = (int)rounds(4000, 10000);
+    while (haft_channel_len(&a.rx) < 16 || haft_channel_len(&b.rx) < 16)
+        check_int(haft_yield(), ==, 0);
+    for (int i = 0; i < n; i++) {
+        /* Both are ready: a job that waits for room gets it in the moment in which a value is taken. */
+        int arm =
+            haft_select(HAFT_ON_RECV(&a.rx, &value), HAFT_ON_RECV(&b.rx, &value), HAFT_ON_RECV(&never.rx, &value));
+        check_int(arm, ==, value - 1);
+        counts[arm]++;
+    }
+    check_int(counts[0], >, n / 10);
+    check_int(counts[1], >, n / 10);
+    haft_receiver_drop(&a.rx);
+    haft_receiver_drop(&b.rx);
+    check_int(haft_join(&hs[0]), ==, 0);
+    check_int(haft_join(&hs[1]), ==, 0);
+    drop_ends(&never);
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestPseudoRandomSend: a select that could send either sends both")
+{
+    struct ends e = channel_of(10);
+    int n[2] = { 0, 1 }, counts[2] = { 0 };
+    for (int i = 0; i < 100; i++) {
+        int arm = haft_select(HAFT_ON_SEND(&e.tx, &n[0]), HAFT_ON_SEND(&e.tx, &n[1]));
+        check_int(recv_int(&e.rx), ==, arm);
+        counts[arm]++;
+    }
+    check_int(counts[0], >, 10);
+    check_int(counts[1], >, 10);
+    drop_ends(&e);
+}
+
+static int add_and_pass(struct filter *f)
+{
+    int value;
+    while (haft_recv(&f->rx, &value) == 0) {
+        if (value % 7 == 0)
+            check_int(haft_yield(), ==, 0);
+        send_int(&f->tx, value);
+    }
+    haft_receiver_drop(&f->rx);
+    haft_sender_drop(&f->tx);
+    return 0;
+}
+
+struct feeder {
+    int_sender tx;
+    int n;
+};
+
+static int feed(struct feeder *f)
+{
+    for (int i = 0; i < f->n; i++)
+        send_int(&f->tx, 2 + i % 7);
+    haft_sender_drop(&f->tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestMultiConsumer: several consumers of one channel pass everything on")
+{
+    for_each_kind(kind) {
+        enum { CONSUMERS = 5 };
+        struct ends in = channel_of(15), out = channel_of(15);
+        haft_handle hs[CONSUMERS + 1];
+        for (int i = 0; i < CONSUMERS; i++) {
+            struct filter f;
+            check_int(haft_receiver_clone(&in.rx, &f.rx) | haft_sender_clone(&out.tx, &f.tx), ==, 0);
+            hs[i] = haft_spawn(add_and_pass, &f, .kind = kind);
+        }
+        struct feeder f = { .tx = in.tx, .n = (int)rounds(1000, 10000) };
+        hs[CONSUMERS] = haft_spawn(feed, &f);
+        haft_sender_drop(&out.tx);
+        haft_receiver_drop(&in.rx);
+        int sum = 0, expected = 0, value;
+        while (haft_recv(&out.rx, &value) == 0)
+            sum += value;
+        for (int i = 0; i < f.n; i++)
+            expected += 2 + i % 7;
+        check_int(sum, ==, expected);
+        for (int i = 0; i <= CONSUMERS; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        haft_receiver_drop(&out.rx);
+    }
+}
+
+static int select_twice_the_same(struct pair *p)
+{
+    return haft_select(HAFT_ON_RECV(&p->a.rx, &p->got), HAFT_ON_RECV(&p->a.rx, &p->got),
+                       HAFT_ON_RECV(&p->b.rx, &p->got));
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestSelectDuplicateChannel: a channel that stands twice in a select is woken once")
+{
+    for_each_kind(kind) {
+        struct pair p = { .a = channel_of(0), .b = channel_of(0) };
+        haft_handle first = haft_spawn(select_twice_the_same, &p, .kind = kind);
+        haft_handle second = haft_spawn(receive_a, &p, .kind = kind);
+        check_int(haft_sleep(200 * HAFT_US), ==, 0);
+        send_int(&p.b.tx, 3); /* the select leaves both places */
+        check_int(haft_join(&first), ==, 2);
+        send_int(&p.a.tx, 4);
+        check_int(haft_join(&second, &p), ==, 0);
+        check_int(p.got, ==, 4);
+        drop_ends(&p.a);
+        drop_ends(&p.b);
+    }
+}
