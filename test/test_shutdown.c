@@ -445,7 +445,7 @@ TEST("the end of the process names every job that lives, and no other, with its 
     check_ptr(strstr(text, "haft: still alive at exit: task "), !=, NULL); /* and its number */
     check_ptr(strstr(text, ": ended,"), ==, NULL);
     size_t lines = 0;
-    for (const char *at = text; (at = strstr(at, "test_shutdown.c:")) != NULL; at++)
+    for (const char *at = text; (at = strstr(at, "haft: still alive")) != NULL; at++)
         lines++;
     check_uint(lines, ==, sizeof alive / sizeof *alive + 1);
 }
