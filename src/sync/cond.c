@@ -21,7 +21,7 @@ static int wait_released(haft_cond *c, haft_mutex *m, haft__root *me)
     int rc = 0;
     haft__lock_acquire(lock);
     while (!self.is_done && (rc = haft__refusal(me)) == 0) {
-        haft__park_unlocking(lock);
+        haft__park_unlocking_for(lock, "a condition", NULL);
         haft__lock_acquire(lock);
     }
     if (self.is_done)

@@ -179,7 +179,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
         rc = haft__refusal(me);
         if (rc != 0)
             break;
-        haft__park_unlocking(lock);
+        haft__park_unlocking_for(lock, "a mutex", NULL);
         haft__lock_acquire(lock);
     }
     if (rc != 0)

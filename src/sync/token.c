@@ -284,7 +284,7 @@ int haft_token_wait(haft_token *t)
         haft__queue_append(&t->waiters_, &self);
         while (!self.is_done && (rc = haft__refusal(me)) == 0) {
             leave(s); /* a wake from now on is kept for the park */
-            haft__park();
+            haft__park_for("a token", NULL);
             acquire(s);
             follow(s);
         }
