@@ -543,7 +543,7 @@ static int unparks_and_parks(const struct player *me)
 
 BEHAVIOUR("of thousands of wakes that race with parks none is lost")
 {
-    size_t n = rounds(20000, 1000000);
+    size_t n = rounds(5000, 1000000);
     haft_handle hs[2];
     for (int i = 0; i < 2; i++)
         hs[i] = haft_spawn(unparks_and_parks, (&(struct player){ .other = &hs[1 - i], .rounds = n }));
