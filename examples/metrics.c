@@ -44,7 +44,7 @@ static int run(void)
     do {
         haft_yield(); /* an end is counted a moment after it can be seen */
         haft_metrics(NULL, &m, &worker, 1);
-    } while (m.kinds[HAFT_BLOCKING].live > 0);
+    } while (m.kinds[HAFT_BLOCKING].live > 0 || m.kinds[HAFT_TASK].live > 2);
     print_kind("tasks", &m.kinds[HAFT_TASK]);
     print_kind("threads", &m.kinds[HAFT_THREAD]);
     print_kind("blocking calls", &m.kinds[HAFT_BLOCKING]);
