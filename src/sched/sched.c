@@ -395,9 +395,13 @@ static inline void do_post(haft__worker *w)
     }
 }
 
-static _Noreturn void stack_is_broken(void)
+static _Noreturn void stack_is_broken(const haft__root *root)
 {
     static const char text[] = "haft: a task's stack was overwritten\n";
+    const haft__stack *stack = haft__stack_at(root);
+    haft__stack_reporter *report = haft__load_relaxed(&haft__stack_report);
+    if (stack != NULL && report != NULL)
+        report(root, stack);
     haft__os->write_error(text, sizeof text - 1);
     haft__os->abort();
     __builtin_trap();
@@ -490,7 +494,7 @@ static inline haft__root *next_root(haft__worker *w)
 static inline haft__worker *switch_to(haft__worker *w, haft__root *me, haft__root *to)
 {
     if (__builtin_expect(!haft__stack_is_whole(me), 0))
-        stack_is_broken();
+        stack_is_broken(me);
     int saved_errno = *w->thread.errno_address;
     w->thread.root = to;
     haft__announce_leave(me->note, to->note);
@@ -602,7 +606,7 @@ haft__next haft__sched_root(void *value)
     w = my_worker();
     haft__stack *stack = root->stack;
     if (__builtin_expect(!haft__stack_is_whole(root), 0))
-        stack_is_broken();
+        stack_is_broken(root);
 #ifdef HAFT__ANNOUNCED
     /* The tools' picture of a stack is renewed by leaving it. */
     if (w->successor != NULL)

@@ -65,6 +65,7 @@ static struct {
 
 static haft__atomic(arena *) arenas;
 haft__atomic(uint32_t) haft__stacks_spare;
+haft__atomic(haft__stack_reporter *) haft__stack_report; /* relaxed: always the same one */
 
 int haft__stack_class_of(size_t size)
 {
@@ -548,16 +549,25 @@ void haft__stacks_trim_all(void)
 
 /* --- Faults ------------------------------------------------------------------------------------------------------- */
 
+static const arena *arena_at(const char *address)
+{
+    /* Acquire: partner of the release that appended the arena. */
+    for (const arena *a = haft__load_acquire(&arenas); a != NULL; a = a->next)
+        if (address >= a->memory && address < a->memory + a->slots * a->slot_size + a->page)
+            return a;
+    return NULL;
+}
+
 bool haft__stack_is_guard(const void *address)
 {
-    const char *at = address;
-    /* Acquire: partner of the release that appended the arena. */
-    for (arena *a = haft__load_acquire(&arenas); a != NULL; a = a->next) {
-        if (at < a->memory || at >= a->memory + a->slots * a->slot_size + a->page)
-            continue;
-        return (size_t)(at - a->memory) % a->slot_size < a->page;
-    }
-    return false;
+    const arena *a = arena_at(address);
+    return a != NULL && (size_t)((const char *)address - a->memory) % a->slot_size < a->page;
+}
+
+const haft__stack *haft__stack_at(const void *address)
+{
+    const arena *a = arena_at(address);
+    return a != NULL ? &a->stacks[(size_t)((const char *)address - a->memory) / a->slot_size] : NULL;
 }
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */

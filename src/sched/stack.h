@@ -104,6 +104,13 @@ void haft__stacks_trim_all(void);
 /* True if the address lies in a guard of some arena or below the usable part of a stack; from a signal handler. */
 bool haft__stack_is_guard(const void *address);
 
+/* The stack in whose slot an address lies, or null. */
+const haft__stack *haft__stack_at(const void *address);
+
+/* Names whose stack was overwritten, and ends the process: set by src/job before the first worker starts. */
+typedef void haft__stack_reporter(const haft__root *root, const haft__stack *stack);
+extern haft__atomic(haft__stack_reporter *) haft__stack_report;
+
 /* The word at the low end of a stack whose guard is a canary. */
 #define HAFT__CANARY UINT64_C(0xca5a4172ca5a4172)
 static inline bool haft__stack_is_whole(const haft__root *root)
