@@ -286,6 +286,27 @@ TEST("tasks for whose stacks there is no memory end while somebody parks to wait
         check_int(haft_run(waits_for_those_without_memory, HAFT_NO_FRAME, .workers = workers), ==, 0);
 }
 
+static int waits_for_the_first_without_memory(void)
+{
+    enum { N = 8 };
+    haft_handle hs[N];
+    atomic_store(&has_no_memory, 1);
+    for (int i = 0; i < N; i++)
+        hs[i] = haft_spawn(must_not_run, HAFT_NO_FRAME, .stack_size = LARGE);
+    for (int i = 0; i < N; i++)
+        check_int(haft_join(&hs[i]), ==, HAFT_ENOMEM);
+    atomic_store(&has_no_memory, 0);
+    return 0;
+}
+
+/* The one that was spawned last ends first, on the reserve, and wakes nobody: the next one finds no reserve. */
+TEST("tasks for whose stacks there is no memory all end, whichever of them is waited for")
+{
+    change_os()->map = refused_map;
+    for (unsigned workers = 1; workers <= 2; workers++)
+        check_int(haft_run(waits_for_the_first_without_memory, HAFT_NO_FRAME, .workers = workers), ==, 0);
+}
+
 /* --- the end of a runtime ----------------------------------------------------------------------------------------- */
 
 static struct {

@@ -626,10 +626,10 @@ haft__next haft__sched_root(void *value)
         }
         if (bind(w, record) != NULL)
             break;
-        if (try_later(w, record)) {
-            record = NULL;
-            break;
-        }
+        /* No memory, and the reserve is in use, perhaps as this very stack: the job ends here. */
+        haft__root_renew(root, record);
+        root->is_refused = true;
+        return (haft__next){ NULL, w };
     }
     /* Into this worker's cache, from which nobody takes before the root has left. */
     give_stack(w, stack);

@@ -236,6 +236,7 @@ static haft__stack *carve(struct taken *taken)
             stack->guard = i < taken->bare ? a->guard : (uint8_t)HAFT__GUARD_CANARY;
             haft__announce_create(&stack->note, stack->low, haft__stack_size(stack));
         }
+        stack->is_used = false; /* its memory may be gone: nobody is to look for what was there */
         if (stack->guard == HAFT__GUARD_CANARY)
             *(uint64_t *)(void *)stack->low = HAFT__CANARY;
         stack->next = first;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Fault injection: Linux, but the kth request that may be refused is refused, alone or with all that follow.
+ *
+ *     faults_begin();                                   before the first call of haft
+ *     faults_arm((struct faults){ FAULT_MAP, .k = 3, .forever = true });
+ *     ...
+ *     faults_disarm();
+ *
+ * A request is an allocation, a mapping, a thread's creation, a guard, or one of the rest: a thread's value for its end,
+ * an alternate signal stack, the watch for forks, membarrier, the fault handler. In text: "alloc:7" for the seventh
+ * allocation, "map:3+" for the third mapping and all after it; any, alloc, map, thread, guard, rest. */
+#ifndef HAFT_TEST_FAULTS_H
+#define HAFT_TEST_FAULTS_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/os.h"
+
+enum fault_kind { FAULT_ANY, FAULT_ALLOC, FAULT_MAP, FAULT_THREAD, FAULT_GUARD, FAULT_REST, FAULT_KINDS };
+
+struct faults {
+    enum fault_kind kind;
+    size_t k;
+    bool forever;
+};
+
+static const char *const fault_names[FAULT_KINDS] = { "any", "alloc", "map", "thread", "guard", "rest" };
+
+static struct {
+    _Atomic bool is_armed;
+    struct faults what;
+    _Atomic size_t requests; /* of that kind, since it was armed */
+    _Atomic size_t refused;
+    _Atomic long live_allocations, live_mappings;
+} faults_state;
+
+static bool fault_here(enum fault_kind kind)
+{
+    if (!atomic_load(&faults_state.is_armed))
+        return false;
+    if (faults_state.what.kind != FAULT_ANY && faults_state.what.kind != kind)
+        return false;
+    size_t request = atomic_fetch_add(&faults_state.requests, 1) + 1;
+    bool refuses = request == faults_state.what.k || (faults_state.what.forever && request > faults_state.what.k);
+    if (refuses)
+        atomic_fetch_add(&faults_state.refused, 1);
+    return refuses;
+}
+
+static void *fault_allocate(size_t size, size_t alignment)
+{
+    void *memory = fault_here(FAULT_ALLOC) ? NULL : haft__os_linux.allocate(size, alignment);
+    if (memory != NULL)
+        atomic_fetch_add(&faults_state.live_allocations, 1);
+    return memory;
+}
+
+static void fault_release(void *memory)
+{
+    if (memory != NULL)
+        atomic_fetch_sub(&faults_state.live_allocations, 1);
+    haft__os_linux.release(memory);
+}
+
+static void *fault_map(size_t size)
+{
+    void *memory = fault_here(FAULT_MAP) ? NULL : haft__os_linux.map(size);
+    if (memory != NULL)
+        atomic_fetch_add(&faults_state.live_mappings, 1);
+    return memory;
+}
+
+static void fault_unmap(void *memory, size_t size)
+{
+    atomic_fetch_sub(&faults_state.live_mappings, 1);
+    haft__os_linux.unmap(memory, size);
+}
+
+static int fault_protect_none(void *memory, size_t size)
+{
+    return fault_here(FAULT_GUARD) ? -ENOMEM : haft__os_linux.protect_none(memory, size);
+}
+
+static int fault_advise(void *memory, size_t size, enum haft__os_advice advice)
+{
+    if (advice == HAFT__ADVISE_GUARD && fault_here(FAULT_GUARD))
+        return -ENOMEM;
+    return haft__os_linux.advise(memory, size, advice);
+}
+
+static int fault_advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice)
+{
+    if (advice == HAFT__ADVISE_GUARD && fault_here(FAULT_GUARD))
+        return -ENOMEM;
+    return haft__os_linux.advise_each(ranges, count, advice);
+}
+
+static int fault_thread_create(haft__os_thread *out, const haft__os_thread_options *options, void (*entry)(void *),
+                               void *argument)
+{
+    return fault_here(FAULT_THREAD) ? -EAGAIN : haft__os_linux.thread_create(out, options, entry, argument);
+}
+
+static int fault_thread_at_exit(void (*destructor)(void *), void *value)
+{
+    return fault_here(FAULT_REST) ? -ENOMEM : haft__os_linux.thread_at_exit(destructor, value);
+}
+
+static int fault_alternate_stack_enter(void **memory)
+{
+    *memory = NULL;
+    return fault_here(FAULT_REST) ? -ENOMEM : haft__os_linux.alternate_stack_enter(memory);
+}
+
+static int fault_at_fork_child(void (*what)(void))
+{
+    return fault_here(FAULT_REST) ? -ENOMEM : haft__os_linux.at_fork_child(what);
+}
+
+static int fault_membarrier_register(void)
+{
+    return fault_here(FAULT_REST) ? -ENOSYS : haft__os_linux.membarrier_register();
+}
+
+static int fault_handler_install(bool (*handler)(const haft__os_fault *))
+{
+    return fault_here(FAULT_REST) ? -EINVAL : haft__os_linux.fault_handler_install(handler);
+}
+
+static inline void faults_begin(void)
+{
+    static struct haft__os table;
+    table = haft__os_linux;
+    table.allocate = fault_allocate;
+    table.release = fault_release;
+    table.map = fault_map;
+    table.unmap = fault_unmap;
+    table.protect_none = fault_protect_none;
+    table.advise = fault_advise;
+    table.advise_each = fault_advise_each;
+    table.thread_create = fault_thread_create;
+    table.thread_at_exit = fault_thread_at_exit;
+    table.alternate_stack_enter = fault_alternate_stack_enter;
+    table.at_fork_child = fault_at_fork_child;
+    table.membarrier_register = fault_membarrier_register;
+    table.fault_handler_install = fault_handler_install;
+    haft__os_replace(&table);
+}
+
+static inline void faults_arm(struct faults what)
+{
+    faults_state.what = what;
+    atomic_store(&faults_state.requests, 0);
+    atomic_store(&faults_state.refused, 0);
+    atomic_store(&faults_state.is_armed, true);
+}
+
+/* How many requests were refused. */
+static inline size_t faults_disarm(void)
+{
+    atomic_store(&faults_state.is_armed, false);
+    return atomic_load(&faults_state.refused);
+}
+
+/* "map:3+". False if the text means nothing. */
+static inline bool faults_parse(const char *text, struct faults *out)
+{
+    for (int kind = 0; kind < FAULT_KINDS; kind++) {
+        size_t length = strlen(fault_names[kind]);
+        if (strncmp(text, fault_names[kind], length) != 0 || text[length] != ':')
+            continue;
+        char *end;
+        out->kind = (enum fault_kind)kind;
+        out->k = strtoul(text + length + 1, &end, 10);
+        out->forever = *end == '+';
+        return out->k > 0;
+    }
+    return false;
+}
+
+static inline const char *faults_text(struct faults what)
+{
+    static char text[64];
+    snprintf(text, sizeof text, "%s:%zu%s", fault_names[what.kind], what.k, what.forever ? "+" : "");
+    return text;
+}
+
+#endif

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What happens when there is no memory, or no thread. A scenario uses a part of the interface with its errors handled,
+ * and tells what may happen then. It is run again and again, each time in a process of its own, with the first request
+ * of the machine refused, then the second, until it has ended without a refusal: each one alone, then each one with all
+ * that follow (see faults.h). Then it must go through once more with nothing refused, and nothing may be left: no job,
+ * no thread, no memory that was not there before.
+ *
+ * HAFT_TEST_FAIL=map:3+ runs only that case of each scenario, with --here in this very process; HAFT_TEST_CALLER=n only
+ * from the plain thread (0), from a task of one worker (1) or of two (2). */
+#include <haft/haft.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "callers.h"
+#include "faults.h"
+
+/* --- what a refusal may look like --------------------------------------------------------------------------------- */
+
+static bool is_refusal(int rc)
+{
+    return (rc == HAFT_ENOMEM || rc == HAFT_EAGAIN) && atomic_load(&faults_state.refused) > 0;
+}
+
+/* 0, or refused for want of what was refused. */
+#define may_be_refused(rc) check_refusal(rc, __LINE__)
+static void check_refusal(int rc, int line)
+{
+    if (rc != 0 && !is_refusal(rc))
+        test__fail(__FILE__, line, "%d %s", rc, haft_errname(rc));
+}
+
+/* --- the sweep ---------------------------------------------------------------------------------------------------- */
+
+enum { FROM_THREAD, FROM_ONE_WORKER, FROM_TWO_WORKERS, FROMS };
+
+struct scenario {
+    void (*body)(void);
+    int from;
+    struct faults faults;
+};
+
+static int runs_body(const struct scenario **scenario)
+{
+    (*scenario)->body();
+    return 0;
+}
+
+/* A plain thread that haft does not know, and for whose record there is no memory, can do nothing at all. */
+static bool is_known(void)
+{
+    int rc = haft_checkpoint();
+    may_be_refused(rc);
+    return rc == 0;
+}
+
+static void run_once(const struct scenario *scenario)
+{
+    if (scenario->from == FROM_THREAD) {
+        if (is_known())
+            scenario->body();
+    } else {
+        may_be_refused(haft_run(runs_body, &scenario, .workers = scenario->from == FROM_ONE_WORKER ? 1 : 2));
+    }
+    haft_runtime_stop();
+}
+
+struct left {
+    long allocations, mappings;
+};
+
+static struct left what_is_left(void)
+{
+    test_leak_check();
+    return (struct left){ atomic_load(&faults_state.live_allocations), atomic_load(&faults_state.live_mappings) };
+}
+
+static size_t run_case(const struct scenario *scenario)
+{
+    faults_begin();
+    faults_arm(scenario->faults);
+    run_once(scenario);
+    size_t refused = faults_disarm();
+    run_once(scenario); /* caches what stays for ever */
+    struct left before = what_is_left(), after = before;
+    /* A cache may still grow, but not every time. */
+    for (int round = 0; round < 5; round++) {
+        faults_arm(scenario->faults);
+        run_once(scenario);
+        faults_disarm();
+        run_once(scenario);
+        after = what_is_left();
+        if (after.allocations <= before.allocations + round && after.mappings <= before.mappings + round)
+            return refused;
+    }
+    fail("%ld allocations are left, then %ld; %ld mappings, then %ld", before.allocations, after.allocations,
+         before.mappings, after.mappings);
+}
+
+/* In a child; ends this process too if that fails. */
+static size_t run_case_apart(const struct scenario *scenario)
+{
+    static size_t *refused;
+    if (refused == NULL)
+        refused = mmap(NULL, sizeof *refused, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check_ptr(refused, !=, MAP_FAILED);
+    fflush(NULL);
+    pid_t child = fork();
+    check_int(child, >=, 0);
+    if (child == 0) {
+        alarm(5 * test_slowness());
+        signal(SIGALRM, SIG_DFL);
+        *refused = run_case(scenario);
+        exit(0);
+    }
+    int status;
+    check_int(waitpid(child, &status, 0), ==, child);
+    if (status == 0)
+        return *refused;
+    printf("HAFT_TEST_FAIL=%s HAFT_TEST_CALLER=%d: %s %d\n", faults_text(scenario->faults), scenario->from,
+           WIFSIGNALED(status) ? "ended by signal" : "ended with status",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    fflush(stdout);
+    _exit(1); /* the child has said what is wrong */
+}
+
+static void sweep(struct scenario scenario, size_t step)
+{
+    size_t first = 1 + ((size_t)scenario.from + (size_t)scenario.faults.kind) % step;
+    for (scenario.faults.k = first; run_case_apart(&scenario) > 0; scenario.faults.k += step)
+        check_uint(scenario.faults.k, <, 2000);
+}
+
+static void sweep_all(void (*body)(void))
+{
+    struct scenario scenario = { .body = body };
+    silence_panics();
+    const char *only = getenv("HAFT_TEST_FAIL");
+    for (scenario.from = 0; scenario.from < FROMS; scenario.from++) {
+        if (!caller_wanted(scenario.from))
+            continue;
+        if (only != NULL && *only != '\0') {
+            check(faults_parse(only, &scenario.faults));
+            run_case(&scenario);
+            continue;
+        }
+        /* All, or some from each beginning. */
+        size_t step = deep() ? 1 : 5 + 5 * test_slowness();
+        scenario.faults = (struct faults){ .kind = FAULT_ANY };
+        sweep(scenario, step);
+        scenario.faults.forever = true;
+        for (scenario.faults.kind = FAULT_ANY; scenario.faults.kind < FAULT_GUARD; scenario.faults.kind++)
+            sweep(scenario, step);
+    }
+}
+
+#define SCENARIO(sentence) SCENARIO__(__LINE__, sentence)
+#define SCENARIO__(line, sentence) SCENARIO_(line, sentence)
+#define SCENARIO_(line, sentence)                                                                                      \
+    static void scenario_##line(void);                                                                                 \
+    TEST_LONG(sentence)                                                                                                \
+    {                                                                                                                  \
+        sweep_all(scenario_##line);                                                                                    \
+    }                                                                                                                  \
+    static void scenario_##line(void)
+
+/* --- what the scenarios share ------------------------------------------------------------------------------------- */
+
+struct frame {
+    int n;
+    char more[8];
+};
+
+struct large_frame {
+    int n;
+    char more[300];
+};
+
+static _Atomic int drops;
+
+static void counts_a_drop(void *frame)
+{
+    (void)frame;
+    atomic_fetch_add(&drops, 1);
+}
+
+static int adds_one(struct frame *f)
+{
+    f->n++;
+    return 7;
+}
+
+static int adds_one_to_a_large_one(struct large_frame *f)
+{
+    f->n++;
+    return 7;
+}
+
+static void until_dropped(int n)
+{
+    while (atomic_load(&drops) < n)
+        if (haft_yield() != 0)
+            poll(NULL, 0, 1);
+    check_int(atomic_load(&drops), ==, n);
+}
+
+/* What joining a job with a code of 7 may come to. */
+static void check_joined(int rc, bool ran)
+{
+    if (rc == 7)
+        check(ran);
+    else
+        check_msg(is_refusal(rc) && !ran, "%d %s", rc, haft_errname(rc));
+}
+
+/* --- the scenarios ------------------------------------------------------------------------------------------------ */
+
+SCENARIO("a spawn of any kind that is refused has taken nothing, and one that was not ends as it should")
+{
+    for_each_kind(kind)
+        for (int variant = 0; variant < 4; variant++) {
+            const char *name = (variant & 1) != 0 ? "a name" : NULL;
+            size_t stack_size = (variant & 2) != 0 ? 200000 : 0;
+            atomic_store(&drops, 0);
+            struct frame f = { .n = 1 };
+            haft_handle h =
+                haft_spawn(adds_one, &f, .kind = kind, .name = name, .stack_size = stack_size, .drop = counts_a_drop);
+            int error = haft_error(h);
+            may_be_refused(error);
+            int rc = haft_join(&h, &f);
+            check(haft_is_null(h));
+            if (error != 0)
+                check_int(rc, ==, error);
+            check_joined(rc, f.n == 2);
+
+            struct large_frame large = { .n = 1 };
+            h = haft_spawn(adds_one_to_a_large_one, &large, .kind = kind, .name = name, .drop = counts_a_drop);
+            error = haft_error(h);
+            may_be_refused(error);
+            rc = haft_join(&h, &large);
+            check(haft_is_null(h));
+            if (error != 0)
+                check_int(rc, ==, error);
+            check_joined(rc, large.n == 2);
+            check_int(atomic_load(&drops), ==, 0);
+        }
+}
+
+SCENARIO("the frame of a job that was let go is dropped once, whether it could run or not")
+{
+    int made = 0;
+    atomic_store(&drops, 0);
+    for_each_kind(kind)
+        for (int how = 0; how < 4; how++) {
+            struct large_frame large = { .n = 1 };
+            haft_handle h = haft_spawn(adds_one_to_a_large_one, &large, .kind = kind, .drop = counts_a_drop);
+            if (haft_error(h) != 0) {
+                may_be_refused(haft_error(h));
+                haft_drop(&h);
+                continue;
+            }
+            made++;
+            int rc;
+            switch (how) {
+            case 0:
+                check_int(haft_detach(&h), ==, 0);
+                break;
+            case 1:
+                haft_drop(&h);
+                break;
+            case 2:
+                check_int(haft_abort(h), ==, 0);
+                rc = haft_join(&h);
+                check_msg(rc == 7 || rc == HAFT_EABORTED || is_refusal(rc), "%s", haft_errname(rc));
+                break;
+            default:
+                rc = haft_join(&h);
+                check_msg(rc == 7 || is_refusal(rc), "%s", haft_errname(rc));
+                break;
+            }
+            check(haft_is_null(h));
+        }
+    until_dropped(made);
+}
+
+SCENARIO("waiting for a job, asking for it, waking it and aborting it are never refused")
+{
+    for_each_kind(kind) {
+        haft_handle h = haft_spawn(wait_for_token, HAFT_NO_FRAME, .kind = kind, .name = "waiter");
+        if (haft_error(h) != 0) {
+            int error = haft_error(h);
+            may_be_refused(error);
+            check_int(haft_join(&h), ==, error);
+            continue;
+        }
+        haft_abort_handle a = haft_abort_handle_of(h);
+        int rc = haft_try_join(&h);
+        if (rc != HAFT_EAGAIN || haft_is_null(h)) { /* it could not run and has ended */
+            check(is_refusal(rc));
+            check(haft_is_null(h));
+            continue;
+        }
+        {
+            HAFT_TIMEOUT(HAFT_MS);
+            rc = haft_wait(h);
+            check(rc == HAFT_ETIMEDOUT || rc == 0);
+        }
+        if (kind == HAFT_TASK)
+            check_int(haft_unpark(h), ==, 0);
+        else
+            check_int(haft_abort_by(a), ==, 0);
+        check_int(haft_wait(h), ==, 0);
+        check(haft_is_finished(h));
+        haft_outcome out;
+        check_int(haft_join_outcome(&h, HAFT_NO_FRAME, &out), ==, 0);
+        check(out.end != HAFT_PANICKED);
+        check(out.end != HAFT_NOT_STARTED || is_refusal(out.code) || kind != HAFT_TASK);
+    }
+}
+
+static int counts_a_child(_Atomic int *count)
+{
+    atomic_fetch_add(count, 1);
+    return 0;
+}
+
+SCENARIO("a scope ends with all its children, and a spawn that was refused is its failure")
+{
+    for (int on_error = HAFT_ON_ERROR_ABORT; on_error <= HAFT_ON_ERROR_WAIT; on_error++) {
+        _Atomic int count = 0;
+        int rc = -1, spawned = 0;
+        {
+            HAFT_SCOPE(s, .result = &rc, .on_error = (haft_on_error)on_error);
+            for_each_kind(kind)
+                for (int i = 0; i < 2; i++) {
+                    int error = haft_scope_spawn(s, counts_a_child, &count, .kind = kind, .name = "child");
+                    may_be_refused(error);
+                    spawned += error == 0;
+                }
+        }
+        may_be_refused(rc);
+        check_int(atomic_load(&count), <=, spawned);
+        if (rc == 0)
+            check_int(atomic_load(&count), ==, 6);
+    }
+}
+
+SCENARIO("a set gives each job that it took exactly once, and its frame")
+{
+    haft_set *set = haft_set_new(.limit = 2);
+    if (set == NULL) {
+        check_uint(atomic_load(&faults_state.refused), >, 0);
+        return;
+    }
+    int made = 0, taken = 0, rc, code;
+    atomic_store(&drops, 0);
+    for_each_kind(kind)
+        for (int i = 0; i < 2; i++) {
+            struct large_frame large = { .n = 1 };
+            rc = haft_set_spawn(set, adds_one_to_a_large_one, &large, .kind = kind, .drop = counts_a_drop);
+            may_be_refused(rc);
+            made += rc == 0;
+            haft_handle h = haft_spawn(adds_one_to_a_large_one, &large, .kind = kind, .drop = counts_a_drop);
+            if (haft_error(h) == 0) {
+                check_int(haft_set_add(set, &h), ==, 0);
+                made++;
+            } else {
+                may_be_refused(haft_error(h));
+            }
+        }
+    check_uint(haft_set_len(set), ==, made);
+    struct large_frame large;
+    while (taken < made / 2 && (rc = haft_set_next(set, &large, &code)) == 0) {
+        check_joined(code, large.n == 2);
+        taken++;
+    }
+    check_int(taken, ==, made / 2);
+    check_int(atomic_load(&drops), ==, 0);
+    haft_set_abort_all(set);
+    if (made % 2 != 0)
+        haft_set_shutdown(set);
+    haft_set_drop(&set);
+    check_int(atomic_load(&drops), ==, made - taken);
+}
+
+SCENARIO("jobs of a set that are let go end by themselves")
+{
+    haft_set *set = haft_set_new(.limit = 1);
+    if (set == NULL)
+        return;
+    int made = 0;
+    atomic_store(&drops, 0);
+    for (int i = 0; i < 4; i++) {
+        struct frame f = { .n = 1 };
+        int rc = haft_set_spawn(set, adds_one, &f, .drop = counts_a_drop);
+        may_be_refused(rc);
+        made += rc == 0;
+    }
+    haft_set_detach_all(set);
+    haft_set_drop(&set);
+    until_dropped(made);
+}
+
+SCENARIO("join_all and join_all_or_abort spend every handle")
+{
+    for (int or_abort = 0; or_abort < 2; or_abort++) {
+        haft_handle hs[6];
+        int rcs[6], n = 0;
+        for_each_kind(kind)
+            for (int i = 0; i < 2; i++) {
+                struct frame f = { .n = 1 };
+                haft_handle h = haft_spawn(adds_one, &f, .kind = kind);
+                if (haft_error(h) == 0)
+                    hs[n++] = h;
+            }
+        int rc = or_abort ? haft_join_all_or_abort(hs, (size_t)n, rcs) : haft_join_all(hs, (size_t)n, rcs);
+        if (!or_abort)
+            may_be_refused(rc);
+        for (int i = 0; i < n; i++) {
+            if (!haft_is_null(hs[i])) {
+                check(is_refusal(rc) && !or_abort);
+                haft_drop(&hs[i]);
+                continue;
+            }
+            check_msg(rcs[i] == 7 || rcs[i] == HAFT_EABORTED || is_refusal(rcs[i]), "%s", haft_errname(rcs[i]));
+        }
+    }
+}
+
+SCENARIO("haft_all, haft_both and haft_for_each do what they can and say what they could not")
+{
+    _Atomic int count = 0, one = 0, other = 0;
+    int rcs[3];
+    int rc = haft_all(rcs, HAFT_ARM(counts_a_child, &count), HAFT_ARM(counts_a_child, &count, .kind = HAFT_THREAD),
+                      HAFT_ARM(counts_a_child, &count, .name = "third"));
+    may_be_refused(rc);
+    for (int i = 0; i < 3; i++)
+        check_msg(rcs[i] == 0 || is_refusal(rcs[i]) || rcs[i] == HAFT_EABORTED, "%s", haft_errname(rcs[i]));
+    rc = haft_all_or_abort(rcs, HAFT_ARM(counts_a_child, &count), HAFT_ARM(counts_a_child, &count));
+    may_be_refused(rc);
+    rc = haft_both(counts_a_child, &one, counts_a_child, &other);
+    check_int(rc, ==, 0);
+    check_int(atomic_load(&one) + atomic_load(&other), ==, 2);
+    _Atomic int items[50] = { 0 };
+    rc = haft_for_each(counts_a_child, items, 50);
+    check_int(rc, ==, 0);
+    for (int i = 0; i < 50; i++)
+        check_int(atomic_load(&items[i]), ==, 1);
+}
+
+static int panics(void)
+{
+    haft_panic("out of %s", "order");
+}
+
+static int panics_with_a_payload(struct frame *f)
+{
+    haft_panic_with(f, counts_a_drop);
+}
+
+static int resumes_a_panic(void)
+{
+    haft_panic_info panic;
+    int rc = haft_catch(panics, HAFT_NO_FRAME, &panic);
+    check_int(rc, ==, HAFT_EPANIC);
+    haft_panic_resume(&panic);
+}
+
+SCENARIO("a panic is a panic, even when there is no memory for its message, and its payload is dropped once")
+{
+    haft_panic_info panic;
+    static struct frame payload;
+    check_int(haft_catch(panics, HAFT_NO_FRAME, &panic), ==, HAFT_EPANIC);
+    haft_panic_drop(&panic);
+    atomic_store(&drops, 0);
+    check_int(haft_catch(panics_with_a_payload, &payload, &panic), ==, HAFT_EPANIC);
+    haft_panic_drop(&panic);
+    check_int(atomic_load(&drops), ==, 1);
+    for_each_kind(kind) {
+        haft_handle h = haft_spawn(resumes_a_panic, HAFT_NO_FRAME, .kind = kind);
+        int rc = haft_join(&h);
+        check_msg(rc == HAFT_EPANIC || is_refusal(rc), "%s", haft_errname(rc));
+        h = haft_spawn(panics, HAFT_NO_FRAME, .kind = kind);
+        haft_outcome out;
+        if (haft_error(h) == 0) {
+            check_int(haft_join_outcome(&h, HAFT_NO_FRAME, &out), ==, 0);
+            check(out.end == HAFT_PANICKED || (out.end == HAFT_NOT_STARTED && is_refusal(out.code)));
+            haft_panic_drop(&out.panic);
+        }
+    }
+}
+
+SCENARIO("waits with deadlines end in time")
+{
+    {
+        HAFT_TIMEOUT(HAFT_MS);
+        check_int(haft_park(), ==, HAFT_ETIMEDOUT);
+    }
+    check_int(haft_sleep(10 * HAFT_US), ==, 0);
+    haft_handle h = haft_spawn(wait_for_token);
+    if (haft_error(h) == 0) {
+        HAFT_TIMEOUT(HAFT_MS);
+        int rc = haft_join(&h);
+        check_msg(rc == HAFT_ETIMEDOUT || is_refusal(rc), "%s", haft_errname(rc));
+        check_int(haft_is_null(h), ==, rc != HAFT_ETIMEDOUT);
+    }
+    haft_drop(&h);
+}
+
+SCENARIO("a blocking call is done or refused")
+{
+    for (int i = 0; i < 3; i++) {
+        struct frame f = { .n = 1 };
+        int rc = haft_blocking(adds_one, &f);
+        check_joined(rc, f.n == 2);
+    }
+    haft_handle hs[4];
+    for (int i = 0; i < 4; i++)
+        hs[i] = haft_spawn_blocking(adds_one, (&(struct frame){ .n = 1 }));
+    for (int i = 0; i < 4; i++) {
+        struct frame f = { .n = 1 };
+        int rc = haft_join(&hs[i], &f);
+        check_joined(rc, f.n == 2);
+    }
+}
+
+static int spawns_and_joins(void)
+{
+    struct frame f = { .n = 1 };
+    haft_handle h = haft_spawn(adds_one, &f);
+    int rc = haft_join(&h, &f);
+    check_joined(rc, f.n == 2);
+    return 0;
+}
+
+static int runs_a_runtime(void)
+{
+    return haft_run(spawns_and_joins, HAFT_NO_FRAME, .workers = 2);
+}
+
+SCENARIO("a runtime begins or does not, and ends")
+{
+    for (unsigned workers = 1; workers <= 3; workers++) {
+        haft_runtime *runtime = haft_runtime_new(.workers = workers);
+        if (runtime == NULL) {
+            check_uint(atomic_load(&faults_state.refused), >, 0);
+            continue;
+        }
+        struct frame f = { .n = 1 };
+        haft_handle h = haft_spawn(adds_one, &f, .runtime = runtime);
+        int rc = haft_join(&h, &f);
+        check_joined(rc, f.n == 2);
+        h = haft_spawn(wait_for_token, HAFT_NO_FRAME, .runtime = runtime);
+        check_int(haft_runtime_drop(&runtime), ==, 0);
+        rc = haft_join(&h);
+        check_msg(rc == HAFT_EABORTED || is_refusal(rc), "%s", haft_errname(rc));
+    }
+    haft_handle thread = haft_spawn(runs_a_runtime, HAFT_NO_FRAME, .kind = HAFT_THREAD);
+    may_be_refused(haft_join(&thread));
+}
+
+static void *calls_from_its_own_thread(void *argument)
+{
+    struct frame f = { .n = 1 };
+    haft_handle h = haft_spawn(adds_one, &f);
+    int rc = haft_join(&h, &f);
+    check_joined(rc, f.n == 2);
+    return argument;
+}
+
+SCENARIO("a plain thread whose first call is refused can end, and call again")
+{
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        check_int(pthread_create(&thread, NULL, calls_from_its_own_thread, NULL), ==, 0);
+        check_int(pthread_join(thread, NULL), ==, 0);
+    }
+}
+
+static int waits_among_others(_Atomic int **waiting)
+{
+    atomic_fetch_add(*waiting, 1);
+    return haft_park();
+}
+
+SCENARIO("of many tasks that wait at once each ends, with or without a stack of its own")
+{
+    enum { N = 80 };
+    haft_handle hs[N];
+    _Atomic int waiting = 0, *p = &waiting;
+    for (int i = 0; i < N; i++)
+        hs[i] = haft_spawn(waits_among_others, &p, .stack_size = i % 16 == 0 ? 100000u : 0);
+    for (int i = 0; i < N; i++)
+        if (haft_error(hs[i]) == 0)
+            (void)haft_unpark(hs[i]);
+    for (int i = 0; i < N; i++)
+        may_be_refused(haft_join(&hs[i]));
+}
