@@ -133,6 +133,16 @@ static int fault_handler_install(bool (*handler)(const haft__os_fault *))
     return fault_here(FAULT_REST) ? -EINVAL : haft__os_linux.fault_handler_install(handler);
 }
 
+/* What the library's own end of the process is told to, if anybody wants to know. */
+static void (*fault_on_abort)(void);
+
+static void fault_abort(void)
+{
+    if (fault_on_abort != NULL)
+        fault_on_abort();
+    haft__os_linux.abort();
+}
+
 static inline void faults_begin(void)
 {
     static struct haft__os table;
@@ -150,6 +160,7 @@ static inline void faults_begin(void)
     table.at_fork_child = fault_at_fork_child;
     table.membarrier_register = fault_membarrier_register;
     table.fault_handler_install = fault_handler_install;
+    table.abort = fault_abort;
     haft__os_replace(&table);
 }
 

@@ -9,6 +9,8 @@
  * child's process group a little later, should the alarm have been blocked. */
 #include "test.h"
 
+#include "faults.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +43,10 @@
 #include <check.h>
 #endif
 
+/* HAFT_TEST_FAIL, where the library is. */
+extern const struct haft__os haft__os_linux __attribute__((weak));
+void haft__os_replace(const struct haft__os *table) __attribute__((weak));
+
 #ifndef RUNNING_ON_VALGRIND
 #define RUNNING_ON_VALGRIND 0
 #endif
@@ -72,6 +78,7 @@ const char *__tsan_default_options(void)
 
 /* Asked by weak references, so that the harness can be linked without the library. */
 __attribute__((weak)) extern int haft_runtime_stop(void);
+__attribute__((weak)) extern int haft_checkpoint(void);
 __attribute__((weak)) extern const char *haft_errname(int code);
 #ifdef HAS_CENSUS
 __attribute__((weak)) extern __typeof__(haft__census) haft__census;
@@ -113,12 +120,19 @@ __attribute__((noreturn, format(printf, 4, 0))) static void say_and_end(enum ver
     _exit(verdict == FAILED ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
+/* True for an assertion of a test whose requests were refused by HAFT_TEST_FAIL: it is what the test expects of a machine
+ * that refuses nothing. */
+static bool is_excused(void)
+{
+    return atomic_load(&faults_state.is_armed) && atomic_load(&faults_state.refused) > 0;
+}
+
 void test__fail(const char *file, int line, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    say_and_end(FAILED, file, line, format, arguments);
+    say_and_end(is_excused() ? SKIPPED : FAILED, file, line, format, arguments);
 }
 
 void test__skip(const char *format, ...)
@@ -222,6 +236,8 @@ static double running_since;
 static void time_is_up(int signal_number)
 {
     (void)signal_number;
+    if (is_excused())
+        test__skip("still running: perhaps it waits for a job that was refused");
     show_threads();
     test__fail(running->file, running->line, "still running after %u s", limit_of(running));
 }
@@ -361,6 +377,7 @@ static void find_jobs(struct text *found)
 
 void test_leak_check(void)
 {
+    faults_disarm();
     const double patience_ends = running_since + 0.8 * (double)limit_of(running);
     struct text found;
 
@@ -411,6 +428,40 @@ static void remember_start(void)
 
 /* --- one test, in its process ------------------------------------------------------------------------------------ */
 
+/* A null pointer that the test did not look at. */
+static void on_null(int signal_number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (is_excused() && (uintptr_t)info->si_addr < 4096)
+        test__skip("a null pointer was used after a refusal");
+    signal(signal_number, SIG_DFL);
+}
+
+static void on_abort(void)
+{
+    if (is_excused())
+        test__skip("a thread could not even wait, because there was no memory for its record");
+}
+
+static void refuse_as_told(const struct test__case *test)
+{
+    struct sigaction action = { .sa_sigaction = on_null, .sa_flags = SA_SIGINFO };
+    const char *text = getenv("HAFT_TEST_FAIL");
+    struct faults faults;
+
+    if (!text || !*text || !haft__os_replace || !haft_checkpoint)
+        return;
+    if (!faults_parse(text, &faults))
+        test__fail(NULL, 0, "HAFT_TEST_FAIL=%s means nothing", text);
+    if (test->end)
+        test__skip("its end cannot be told from that by a refusal");
+    fault_on_abort = on_abort;
+    faults_begin();
+    haft_checkpoint(); /* without a record for this thread, waiting for what cannot be refused ends the process */
+    sigaction(SIGSEGV, &action, NULL);
+    faults_arm(faults);
+}
+
 static void run_body(const struct test__case *test)
 {
     running = test;
@@ -421,6 +472,7 @@ static void run_body(const struct test__case *test)
         sigaction(SIGALRM, &action, NULL);
         alarm(limit_of(test));
     }
+    refuse_as_told(test);
     test->body();
     if (test->end)
         test__fail(test->file, test->line, "returned instead of ending the process");

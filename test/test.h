@@ -21,7 +21,9 @@
  * --here NAME, which runs in this process, without a limit, for a debugger.
  *
  * Environment: HAFT_TEST_SLOW multiplies every time limit (for emulators); HAFT_TEST_LIMIT, in seconds, is the limit of
- * every test, whatever else is said here. */
+ * every test, whatever else is said here. HAFT_TEST_FAIL=map:3+ refuses the third mapping of each test and all that
+ * follow (see faults.h). Tests expect a machine that refuses nothing, so an assertion, a null pointer or a wait without
+ * an end skips the test after a refusal; what fails are other crashes, leaks, and what a sanitizer reports. */
 #ifndef HAFT_TEST_TEST_H
 #define HAFT_TEST_TEST_H
 
