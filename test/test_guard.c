@@ -193,8 +193,8 @@ static int ends_below_its_stack(void)
     return 0;
 }
 
-TEST_EXITS("a wild write over a canary is told at the task's end, if it never waits", TEST_SIGNAL(SIGABRT),
-           "haft: stack overflow: " NAMED("task") "used more than its 61440 bytes (canary)")
+TEST_EXITS("a wild write over a canary is told after the task's end, if it never waits", TEST_SIGNAL(SIGABRT),
+           "haft: a task's stack was overwritten: 61440 bytes (canary)")
 {
     offer(HAFT__GUARD_CANARY);
     RUN(ends_below_its_stack, HAFT_TASK, 0);
@@ -215,7 +215,7 @@ TEST_EXITS("a write above a stack into a protected page is told as one", TEST_SI
 }
 
 TEST_EXITS("what overwrites the root of a task is noticed at the next switch", TEST_SIGNAL(SIGABRT),
-           "overwritten at its upper end: 61440 bytes (canary)")
+           "haft: a task's stack was overwritten: 61440 bytes (canary)")
 {
     offer(HAFT__GUARD_CANARY);
     RUN(overwrites_its_root, HAFT_TASK, 0);

@@ -125,13 +125,13 @@ static bool report_fault(const haft__os_fault *fault)
     report_thread(job);
 }
 
-/* What the scheduler found at a switch. A root that was overwritten names nobody; its worker still knows the stack. */
+/* What the scheduler found at a switch. A root that was overwritten, or whose job has ended, names nobody. */
 static void report_broken(const haft__root *root, const haft__stack *stack)
 {
     if (root->mark == HAFT__ROOT_MARK && root->record != NULL)
         report_task(haft__job_of(root->record), stack, false);
     struct text text = { .length = 0 };
-    add(&text, "haft: a task's stack was overwritten at its upper end: ");
+    add(&text, "haft: a task's stack was overwritten: ");
     add_stack(&text, stack);
     add(&text, "\n");
     tell_and_end(&text);

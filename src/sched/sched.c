@@ -605,8 +605,10 @@ haft__next haft__sched_root(void *value)
 
     w = my_worker();
     haft__stack *stack = root->stack;
-    if (__builtin_expect(!haft__stack_is_whole(root), 0))
+    if (__builtin_expect(!haft__stack_is_whole(root), 0)) {
+        root->record = NULL; /* it may be another job's by now */
         stack_is_broken(root);
+    }
 #ifdef HAFT__ANNOUNCED
     /* The tools' picture of a stack is renewed by leaving it. */
     if (w->successor != NULL)
