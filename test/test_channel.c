@@ -595,6 +595,23 @@ TEST_FROM_EVERY_CALLER("a reservation waits for room like a send, and a receiver
     }
 }
 
+TEST_FROM_EVERY_CALLER("a slot that is dropped makes room for a sender that waits")
+{
+    for_each_kind(kind) {
+        struct ends e = channel_of(1);
+        _Atomic int begun = 0;
+        int_slot slot;
+        check_int(haft_reserve(&e.tx, &slot), ==, 0);
+        haft_handle h = spawn_send(&e.tx, 6, kind, &begun);
+        let_them_wait();
+        check(!haft_is_finished(h));
+        haft_slot_drop(&slot);
+        check_int(haft_join(&h), ==, 0);
+        check_int(recv_int(&e.rx), ==, 6);
+        drop_ends(&e);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("two receivers of a closed channel wait for one slot: one gets the value, the other is told")
 {
     for_each_kind(kind) {

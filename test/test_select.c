@@ -507,6 +507,54 @@ TEST_FROM_EVERY_CALLER("several selects and a plain waiter share a set, and each
     drop_ends(&stop);
 }
 
+struct taker {
+    haft_set *set;
+    int_receiver rx;
+    int arm;
+};
+
+static int take_or_receive(struct taker *t)
+{
+    int value;
+    t->arm = haft_select(HAFT_ON_SET(t->set, HAFT_NO_FRAME, NULL), HAFT_ON_RECV(&t->rx, &value));
+    return 0;
+}
+
+static int take_next(struct taker *t)
+{
+    return haft_set_next(t->set, HAFT_NO_FRAME, NULL);
+}
+
+/* On one worker, so that the select runs only after both of its arms could have happened. */
+static int choose_both(void)
+{
+    struct ends e = channel_of(1), gate = channel_of(0);
+    haft_set *set = haft_set_new();
+    check_int(haft_set_spawn(set, pass_gate, (&(struct job){ .gate = gate.rx })), ==, 0);
+    haft_handle ended = haft_spawn(return_nothing);
+    check_int(haft_wait(ended), ==, 0);
+    struct taker t = { .set = set, .rx = e.rx };
+    haft_handle select = haft_spawn(take_or_receive, &t);
+    let_them_wait();
+    haft_handle next = haft_spawn(take_next, &t);
+    let_them_wait();
+    send_int(&e.tx, 1);
+    check_int(haft_set_add(set, &ended), ==, 0); /* tells the first who waits for the set, the select */
+    check_int(haft_join(&next), ==, 0);          /* which has passed it on */
+    check_int(haft_join(&select, &t), ==, 0);
+    check_int(t.arm, ==, 1);
+    send_int(&gate.tx, 1);
+    haft_set_drop(&set);
+    drop_ends(&e);
+    drop_ends(&gate);
+    return 0;
+}
+
+TEST("a select that was told of an end in a set, and left by another arm, passes it on")
+{
+    check_int(haft_run(choose_both, HAFT_NO_FRAME, .workers = 1), ==, 0);
+}
+
 /* --- exactly one -------------------------------------------------------------------------------------------------- */
 
 struct racer {
