@@ -227,6 +227,45 @@ WORKLOADS = (
         goals={("select", 1, "warm"): 45},
     ),
     Workload(
+        "W8",
+        "fib(30), divided down to single calls: each of 1.35M forks",
+        n=1_346_269,
+        ours=(haft("both"), haft("spawn")),
+        peers=(
+            Entry("rayon", "join"),
+            Entry("tbb", "parallel_invoke"),
+            *tokio("spawn"),
+            Entry("go", "channel"),
+        ),
+        goals={
+            ("both", 1, "warm"): 18.6,  # 25 ms
+            ("both", 2, "warm"): 9.7,  # 13 ms
+            ("spawn", 1, "warm"): 134,  # 180 ms
+            ("spawn", 2, "warm"): 78,  # 105 ms
+        },
+    ),
+    *(
+        Workload(
+            "W10",
+            f"{title} sleeps over one second",
+            n=n,
+            ours=(haft("sleep"),),
+            peers=(Entry("go", "sleep"), *tokio("sleep")),
+            phases=("p50", "p99", "end", "cpu"),
+            goals=goals,
+            pairs_at_most=10,
+            memory_per_n=6_000,
+        )
+        for title, n, goals in (
+            (
+                "100k",
+                100_000,
+                {("sleep", w, phase): goal for w in (1, 2) for phase, goal in (("p50", 100), ("p99", 1000), ("cpu", 200))},
+            ),
+            ("1M", 1_000_000, {("sleep", w, "end"): 2000 for w in (1, 2)}),
+        )
+    ),
+    Workload(
         "W9",
         "bytes per idle task, 100k alive",
         n=100_000,
@@ -314,6 +353,13 @@ GROWTH = (
             Entry("tbb", "task_group"),
         ),
     ),
+    Growth(
+        "W8",
+        "n leaves, divided down to single calls: each fork",
+        "warm",
+        (haft("both"), haft("spawn"), Entry("rayon", "join"), Entry("tbb", "parallel_invoke"), Entry("go", "channel")),
+    ),
+    Growth("W10", "n sleeps over one second: ms of CPU", "cpu", (haft("sleep"), Entry("go", "sleep"), Entry("tokio", "sleep"))),
 )
 
 NAMES = ("PHYS",) + tuple(dict.fromkeys(w.name for w in WORKLOADS)) + ("GROWTH", "LOCKED")
@@ -537,12 +583,23 @@ def verdict(peer):
     return interval + "  tie" if peer["ratio_low"] <= 1 <= peer["ratio_high"] else interval
 
 
+# Of phases that are no time per operation.
+UNITS = {
+    "alive": "bytes",
+    "idle": "us of CPU",
+    "p50": "us late, median",
+    "p99": "us late, 99th percentile",
+    "end": "ms until the last has ended",
+    "cpu": "ms of CPU",
+}
+
+
 def print_rows(rows):
     line = "  {:26} {:>10} {:>21} {:>10} {:>9}  {}"
     last_heading = None
     for row in rows:
-        unit = {"alive": "bytes", "idle": "us of CPU"}.get(row["phase"], "ns per operation")
-        kind = "" if row["phase"] in ("warm", "alive", "idle") else f", {row['phase']}"
+        unit = UNITS.get(row["phase"], "ns per operation")
+        kind = "" if row["phase"] == "warm" or row["phase"] in UNITS else f", {row['phase']}"
         heading = f"{row['workload']}  {row['title']}; {row['workers']} worker(s){kind}; {unit}"
         if heading != last_heading:
             print("\n" + heading)

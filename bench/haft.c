@@ -212,6 +212,98 @@ static int w4_yield(struct sample_request *request)
     return 0;
 }
 
+/* --- W8: divide and conquer --------------------------------------------------------------------------------------- */
+
+struct fib {
+    unsigned n;
+    uint64_t result;
+};
+
+static int fib_by_both(struct fib *f)
+{
+    if (f->n < 2) {
+        f->result = f->n;
+        return 0;
+    }
+    struct fib a = { .n = f->n - 1 }, b = { .n = f->n - 2 };
+    int rc = haft_both(fib_by_both, &a, fib_by_both, &b);
+    f->result = a.result + b.result;
+    return rc;
+}
+
+static int fib_by_spawn(struct fib *f)
+{
+    if (f->n < 2) {
+        f->result = f->n;
+        return 0;
+    }
+    struct fib a = { .n = f->n - 1 }, b = { .n = f->n - 2 };
+    haft_handle h = haft_spawn(fib_by_spawn, &a);
+    int rc = fib_by_spawn(&b);
+    rc |= haft_join(&h, &a);
+    f->result = a.result + b.result;
+    return rc;
+}
+
+static void divide(void *context, size_t leaves)
+{
+    int (*const *const fib)(struct fib *) = context;
+    struct fib f = { .n = sample_fib_of(leaves) };
+    sample_check((*fib)(&f) == 0);
+    sample_check(f.result == sample_fib(f.n));
+}
+
+static int w8(struct sample_request *request, int (*fib)(struct fib *))
+{
+    size_t forks = (size_t)sample_fib(sample_fib_of(request->n) + 1) - 1;
+    sample_cold_and_warm(divide, &fib, request->n, forks > 0 ? forks : 1);
+    return 0;
+}
+
+static int w8_both(struct sample_request *request)
+{
+    return w8(request, fib_by_both);
+}
+
+static int w8_spawn(struct sample_request *request)
+{
+    return w8(request, fib_by_spawn);
+}
+
+/* --- W10: many sleeps --------------------------------------------------------------------------------------------- */
+
+struct sleeper {
+    int64_t nanoseconds;
+    int64_t late;
+};
+
+static int sleep_and_tell(struct sleeper *s)
+{
+    int64_t start = haft_now();
+    int rc = haft_sleep(s->nanoseconds);
+    s->late = haft_now() - start - s->nanoseconds;
+    return rc;
+}
+
+static int w10_sleep(struct sample_request *request)
+{
+    double *late = sample_allocate(request->n, sizeof *late);
+    haft_handle *handles = sample_allocate(request->n, sizeof *handles);
+    struct sample_moment start = sample_now();
+    uint64_t dice = SAMPLE_SEED;
+    for (size_t i = 0; i < request->n; i++)
+        handles[i] = haft_spawn(sleep_and_tell, &(struct sleeper){ .nanoseconds = sample_sleep(&dice) });
+    for (size_t i = 0; i < request->n; i++) {
+        struct sleeper s;
+        sample_check(haft_join(&handles[i], &s) == 0 && s.late >= 0);
+        late[i] = (double)s.late;
+    }
+    sample_report_lateness(start, late, request->n);
+    free(handles);
+    free(late);
+    return 0;
+}
+
 /* --- IDLE: a runtime without work --------------------------------------------------------------------------------- */
 
 static int idle_runtime(struct sample_request *request)
@@ -257,6 +349,8 @@ static const struct {
     { "W5", NULL, w5_ping_pong, true },      { "W5t", NULL, w5_ping_pong, false },
     { "W5x", NULL, w5_ping_pong, true },     { "W6", NULL, w6_throughput, true },
     { "W6t", NULL, w6_throughput, false },   { "W13", "select", w13_select, true },
+    { "W8", "both", w8_both, true },         { "W8", "spawn", w8_spawn, true },
+    { "W10", "sleep", w10_sleep, true },
 };
 
 int main(int argc, char **argv)

@@ -147,3 +147,47 @@ void *sample_allocate(size_t count, size_t size)
     sample_check(memory != NULL);
     return memory;
 }
+
+uint64_t sample_fib(unsigned n)
+{
+    uint64_t a = 0, b = 1;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t next = a + b;
+        a = b;
+        b = next;
+    }
+    return a;
+}
+
+/* The recursion of fib(n) has fib(n + 1) leaves. */
+unsigned sample_fib_of(size_t leaves)
+{
+    unsigned n = 1;
+    while (sample_fib(n + 2) <= leaves)
+        n++;
+    return n;
+}
+
+int64_t sample_sleep(uint64_t *dice)
+{
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 7;
+    *dice ^= *dice << 17;
+    return (int64_t)(*dice % 1000000) * 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+void sample_report_lateness(struct sample_moment start, double *late_ns, size_t n)
+{
+    struct sample_moment end = sample_now();
+    qsort(late_ns, n, sizeof *late_ns, compare);
+    sample_report("p50", "us", late_ns[(n - 1) / 2] / 1e3);
+    sample_report("p99", "us", late_ns[(size_t)((double)(n - 1) * 0.99)] / 1e3);
+    sample_report("end", "ms", (end.wall_ns - start.wall_ns) / 1e6);
+    sample_report("cpu", "ms", (end.cpu_ns - start.cpu_ns) / 1e6);
+}

@@ -59,6 +59,17 @@ void sample_idle_second(void);
 /* The sum that tasks 0 … n-1 give which each return their number plus one. */
 uint64_t sample_expected_sum(size_t n);
 
+/* W8: fib(n), and the n whose recursion has so many leaves, or a few less. */
+uint64_t sample_fib(unsigned n);
+unsigned sample_fib_of(size_t leaves);
+
+/* W10: how long the next one sleeps, in whole microseconds below one second, told in nanoseconds; every contender draws the
+ * same. */
+#define SAMPLE_SEED UINT64_C(88172645463325252)
+int64_t sample_sleep(uint64_t *dice);
+/* Reports how late n sleeps ended, median and 99th percentile, when the last ended, and the CPU time of all. Sorts. */
+void sample_report_lateness(struct sample_moment start, double *late_ns, size_t n);
+
 /* Ends the process with status 1 and one line on standard error if a result is wrong. */
 #define sample_check(condition) ((condition) ? (void)0 : sample_fail(__FILE__, __LINE__, #condition))
 #ifdef __cplusplus

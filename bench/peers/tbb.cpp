@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <tbb/global_control.h>
+#include <tbb/parallel_invoke.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
 #include <tbb/version.h>
@@ -37,6 +38,27 @@ static void spawn_all_join_all(void *, size_t n)
     sample_check(std::accumulate(numbers.begin(), numbers.end(), uint64_t{ 0 }) == sample_expected_sum(n));
 }
 
+static uint64_t fib(unsigned n)
+{
+    if (n < 2)
+        return n;
+    uint64_t a = 0, b = 0;
+    tbb::parallel_invoke([&a, n] { a = fib(n - 1); }, [&b, n] { b = fib(n - 2); });
+    return a + b;
+}
+
+static void divide(void *, size_t leaves)
+{
+    const unsigned n = sample_fib_of(leaves);
+    sample_check(fib(n) == sample_fib(n));
+}
+
+static size_t forks(size_t leaves)
+{
+    const size_t n = sample_fib(sample_fib_of(leaves) + 1) - 1;
+    return n > 0 ? n : 1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && std::strcmp(argv[1], "version") == 0) {
@@ -52,6 +74,8 @@ int main(int argc, char **argv)
             sample_cold_and_warm(one_at_a_time, nullptr, request.n, request.n);
         } else if (sample_asks(&request, "W3", "task_group")) {
             sample_cold_and_warm(spawn_all_join_all, nullptr, request.n, request.n);
+        } else if (sample_asks(&request, "W8", "parallel_invoke")) {
+            sample_cold_and_warm(divide, nullptr, request.n, forks(request.n));
         } else {
             std::fprintf(stderr, "TBB has no workload %s %s\n", request.workload, request.variant);
             status = 2;

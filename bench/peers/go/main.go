@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -273,6 +274,70 @@ func selectAndSendBack(n int) {
 	check(total == uint64(n))
 }
 
+// fib(n), and the n whose recursion has so many leaves, or a few less: as sample_fib and sample_fib_of.
+func fib(n int) uint64 {
+	a, b := uint64(0), uint64(1)
+	for i := 0; i < n; i++ {
+		a, b = b, a+b
+	}
+	return a
+}
+
+func fibOf(leaves int) int {
+	n := 1
+	for fib(n+2) <= uint64(leaves) {
+		n++
+	}
+	return n
+}
+
+// A goroutine for the left side of every fork.
+func fibByGo(n int) uint64 {
+	if n < 2 {
+		return uint64(n)
+	}
+	left := make(chan uint64, 1)
+	go func() { left <- fibByGo(n - 1) }()
+	right := fibByGo(n - 2)
+	return <-left + right
+}
+
+func forks(leaves int) int {
+	if n := int(fib(fibOf(leaves)+1)) - 1; n > 0 {
+		return n
+	}
+	return 1
+}
+
+// Draws the same sleeps as sample_sleep.
+func sleeps(n int) {
+	cpu, start := cpuNanoseconds(), time.Now()
+	dice := uint64(88172645463325252)
+	late := make([]float64, n)
+	var group sync.WaitGroup
+	group.Add(n)
+	for i := 0; i < n; i++ {
+		dice ^= dice << 13
+		dice ^= dice >> 7
+		dice ^= dice << 17
+		i, duration := i, time.Duration(dice%1000000)*time.Microsecond
+		go func() {
+			begun := time.Now()
+			time.Sleep(duration)
+			late[i] = float64(time.Since(begun) - duration)
+			group.Done()
+		}()
+	}
+	group.Wait()
+	elapsed, used := float64(time.Since(start).Nanoseconds()), cpuNanoseconds()-cpu
+	sort.Float64s(late)
+	check(late[0] >= 0)
+	report("p50", "us", late[(n-1)/2]/1e3, 0)
+	report("p99", "us", late[int(float64(n-1)*0.99)]/1e3, 0)
+	report("end", "ms", elapsed/1e6, 0)
+	report("cpu", "ms", used/1e6, 0)
+}
+
 func idleSecond() {
 	time.Sleep(100 * time.Millisecond)
 	before := cpuNanoseconds()
@@ -324,6 +389,13 @@ func main() {
 		coldAndWarm(n, n, func(n int) { spawnWaiting(n, false)() })
 	case "W4 Gosched":
 		coldAndWarm(n, 2*n, twoYield)
+	case "W8 channel":
+		coldAndWarm(n, forks(n), func(n int) {
+			k := fibOf(n)
+			check(fibByGo(k) == fib(k))
+		})
+	case "W10 sleep":
+		sleeps(n)
 	case "W9 own":
 		bytesPerWaiting(n, true)
 	case "W9 gate":

@@ -112,6 +112,40 @@ pub fn idle_second() {
     report("idle", "us/s", (cpu_nanoseconds() - before) / 1e3);
 }
 
+/// fib(n), and the n whose recursion has so many leaves, or a few less: as sample_fib and sample_fib_of.
+pub fn fib(n: u32) -> u64 {
+    (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
+}
+
+pub fn fib_of(leaves: usize) -> u32 {
+    (1..).find(|n| fib(n + 2) > leaves as u64).unwrap()
+}
+
+pub fn forks(leaves: usize) -> usize {
+    (fib(fib_of(leaves) + 1) as usize - 1).max(1)
+}
+
+/// Draws the same sleeps as sample_sleep.
+pub fn draw_sleep(dice: &mut u64) -> std::time::Duration {
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 7;
+    *dice ^= *dice << 17;
+    std::time::Duration::from_micros(*dice % 1_000_000)
+}
+pub const SLEEP_SEED: u64 = 88172645463325252;
+
+impl Moment {
+    /// Reports how late sleeps ended, in nanoseconds, when the last did, and the CPU time of all.
+    pub fn report_lateness(self, mut late: Vec<f64>) {
+        let (wall, cpu) = (self.wall.elapsed().as_secs_f64() * 1e3, (cpu_nanoseconds() - self.cpu) / 1e6);
+        late.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        report("p50", "us", late[(late.len() - 1) / 2] / 1e3);
+        report("p99", "us", late[((late.len() - 1) as f64 * 0.99) as usize] / 1e3);
+        report("end", "ms", wall);
+        report("cpu", "ms", cpu);
+    }
+}
+
 pub fn expected_sum(n: usize) -> u64 {
     n as u64 * (n as u64 + 1) / 2
 }

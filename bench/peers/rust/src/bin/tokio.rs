@@ -50,6 +50,43 @@ async fn fill_and_empty_a_set(n: usize) {
     assert_eq!(sum, expected_sum(n));
 }
 
+/// A task for the left side of every fork.
+fn fib_by_spawn(n: u32) -> std::pin::Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        if n < 2 {
+            return n as u64;
+        }
+        let left = tokio::spawn(fib_by_spawn(n - 1));
+        let right = fib_by_spawn(n - 2).await;
+        left.await.unwrap() + right
+    })
+}
+
+async fn divide(leaves: usize) {
+    let n = fib_of(leaves);
+    assert_eq!(fib_by_spawn(n).await, fib(n));
+}
+
+async fn sleeps(n: usize) {
+    let start = Moment::now();
+    let mut dice = SLEEP_SEED;
+    let handles: Vec<_> = (0..n)
+        .map(|_| {
+            let duration = draw_sleep(&mut dice);
+            tokio::spawn(async move {
+                let begun = std::time::Instant::now();
+                tokio::time::sleep(duration).await;
+                (begun.elapsed() - duration).as_nanos() as f64
+            })
+        })
+        .collect();
+    let mut late = Vec::with_capacity(n);
+    for handle in handles {
+        late.push(handle.await.unwrap());
+    }
+    start.report_lateness(late);
+}
+
 /// Tasks that wait, each for a oneshot of its own or all for one semaphore.
 struct Waiting {
     handles: Vec<JoinHandle<u64>>,
@@ -223,6 +260,8 @@ fn main() {
         ("W6", "1x1-128") => as_task(r, cold_and_warm_task(n, move || throughput(n, 1))),
         ("W6", "4x1-128") => as_task(r, cold_and_warm_task(n, move || throughput(n, 4))),
         ("W13", "select") => as_task(r, cold_and_warm_task(n, move || select_and_send_back(n))),
+        ("W8", "spawn") => as_task(r, cold_and_warm_task(forks(n), move || divide(n))),
+        ("W10", "sleep") => as_task(r, sleeps(n)),
         ("W9", "own") => as_task(r, bytes_per_waiting(n, true)),
         ("W9", "gate") => as_task(r, bytes_per_waiting(n, false)),
         ("IDLE", "bare") => {
