@@ -4,6 +4,7 @@
 #ifndef HAFT_HAFT_H
 #define HAFT_HAFT_H
 
+#include <haft/actor.h>
 #include <haft/channel.h>
 #include <haft/codes.h>
 #include <haft/frame.h>

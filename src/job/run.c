@@ -38,7 +38,8 @@ static HAFT__COLD void job_panicked(haft__job *job, haft__root *root, haft__pani
 /* haft__catch_call on a root where nothing was done yet: there is nothing to put back. */
 static inline void run_body(haft__job *job, haft__root *root)
 {
-    if (__builtin_expect((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0, 0)) {
+    if (__builtin_expect((haft__load_relaxed(&job->record.state) & HAFT__ABORT) != 0, 0) &&
+        (job->record.flags & HAFT__ALWAYS_BEGINS) == 0) {
         job->record.end = HAFT_NOT_STARTED;
         job->record.code = 0;
         return;

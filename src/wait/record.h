@@ -85,9 +85,10 @@ typedef struct haft__record {
 
 enum {
     HAFT__PINNED = 1,
-    HAFT__LOAN = 2,       /* the frame is the lender's; the inline frame holds its address */
-    HAFT__MOVED_OUT = 32, /* the frame is its joiner's */
-    HAFT__HEAP_FRAME = 4, /* the inline frame holds the address of a block of its own */
+    HAFT__LOAN = 2,           /* the frame is the lender's; the inline frame holds its address */
+    HAFT__MOVED_OUT = 32,     /* the frame is its joiner's */
+    HAFT__ALWAYS_BEGINS = 16, /* even when it was aborted before: its body has something to tell others */
+    HAFT__HEAP_FRAME = 4,     /* the inline frame holds the address of a block of its own */
 };
 
 static inline uint32_t haft__generation(uint64_t state)

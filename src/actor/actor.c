@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * An actor's beginning and end, and its ends. The protocol stands in actor.h. */
+#include "actor/actor.h"
+
+#include <string.h>
+
+#include "base/copy.h"
+#include "wait/wait.h"
+
+/* --- memory ------------------------------------------------------------------------------------------------------- */
+
+static void free_actor(haft__actor *a)
+{
+    haft__link *link;
+    while ((link = haft__list_take(&a->spare)) != NULL)
+        haft__actor_free_node(HAFT__CONTAINER(link, haft__message, link));
+    if (a->scratch != NULL)
+        haft__os->release(a->scratch);
+    haft__os->release(a->state);
+    haft__os->release(a);
+}
+
+static void ref(haft__actor *a)
+{
+    haft__fetch_add_acq_rel(&a->refs, 1);
+}
+
+void haft__actor_unref(haft__actor *a)
+{
+    /* Release: what this end did happens before the end of the memory; acquire: for whoever frees it. */
+    if (haft__fetch_sub_acq_rel(&a->refs, 1) != 1)
+        return;
+    if (!a->is_state_gone) /* the worker never began, for want of memory, and its owner had gone */
+        haft__actor_dispose(a);
+    if (a->outcome.panic.payload != NULL)
+        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
+    free_actor(a);
+}
+
+typedef struct drop_call {
+    haft_drop_fn *drop;
+    void *object;
+} drop_call;
+
+#if defined(__clang__)
+__attribute__((no_sanitize("function")))
+#endif
+static void
+call_drop(void *argument)
+{
+    drop_call *call = argument;
+    call->drop(call->object);
+}
+
+void haft__actor_drop_object(haft_drop_fn *drop, void *object)
+{
+    drop_call call = { drop, object };
+    haft__panic *panic = haft__catch_call(haft__here_always()->root, call_drop, &call);
+    if (panic != NULL)
+        haft__panic_free(panic);
+}
+
+/* --- start -------------------------------------------------------------------------------------------------------- */
+
+/* The end of the worker's job, told by its finisher; the job is ours. No user code: the job is gone already. */
+static void worker_ended(void *group, haft__job *job)
+{
+    haft__actor *a = group;
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && job->record.root != NULL) {
+        haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
+        job->record.root = NULL;
+    }
+    haft__lock_acquire(&a->lock);
+    a->worker = NULL; /* before the slot is recycled: an abort must not find somebody else in it */
+    bool began = a->is_dead;
+    a->is_closing = a->is_dead = a->is_worker_done = true;
+    haft__lock_release(&a->lock);
+    haft__job_reap(job, NULL, 0, &a->outcome); /* read by others once has_ended */
+    if (!began)
+        haft__actor_refuse_all(a);
+    haft__lock_acquire(&a->lock);
+    a->has_ended = true;
+    haft__record *joiner = a->joiner;
+    haft__lock_release(&a->lock);
+    if (joiner != NULL)
+        haft__wake(joiner);
+    haft__actor_unref(a);
+}
+
+haft__actor *haft__actor_here(const haft__root *me)
+{
+    haft__job *job = haft__job_here(me);
+    if (job == NULL || job->group == NULL || (haft__load_relaxed(&job->record.state) & HAFT__GROUP) == 0)
+        return NULL;
+    haft__group_done **group = job->group;
+    return *group == worker_ended ? (haft__actor *)job->group : NULL;
+}
+
+static haft__actor *actor_new(const void *state, size_t size, size_t alignment, const haft_actor_options *options)
+{
+    haft__actor *a = haft__os->allocate(sizeof *a, _Alignof(haft__actor));
+    if (a == NULL)
+        return NULL;
+    memset(a, 0, sizeof *a);
+    a->state = haft__os->allocate(size, alignment < sizeof(void *) ? sizeof(void *) : alignment);
+    if (a->state == NULL) {
+        haft__os->release(a);
+        return NULL;
+    }
+    haft__copy(a->state, state, size);
+    a->state_size = size;
+    a->state_drop = options->drop;
+    a->capacity = options->capacity != 0 ? options->capacity : HAFT__ACTOR_CAPACITY;
+    a->on_panic = options->on_panic;
+    a->done = worker_ended;
+    haft__atomic_init(&a->refs, 2); /* owner and worker */
+    haft__list_init(&a->urgent);
+    haft__list_init(&a->ordinary);
+    haft__list_init(&a->casters);
+    haft__list_init(&a->spare);
+    haft__list_init(&a->timers);
+    return a;
+}
+
+int haft_actor_start_raw(haft_actor_end *actor, const void *state, size_t size, size_t alignment,
+                         const haft_actor_options *options)
+{
+    actor->core_ = NULL;
+    if (state == NULL || size == 0 || alignment > HAFT__FRAME_ALIGNMENT ||
+        (options->kind != HAFT_TASK && options->kind != HAFT_THREAD))
+        return HAFT_EINVAL;
+    if (haft__here() == NULL)
+        return haft__here_error();
+    haft__actor *a = actor_new(state, size, alignment, options);
+    if (a == NULL)
+        return HAFT_ENOMEM;
+    const haft_spawn_options job_options = { .size_ = sizeof job_options,
+                                             .place_ = options->place_,
+                                             .kind = options->kind,
+                                             .name = options->name,
+                                             .stack_size = options->stack_size,
+                                             .pinned = options->pinned,
+                                             .runtime = options->runtime };
+    const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))haft__actor_serve,
+                                  .frame = &a,
+                                  .size = sizeof a,
+                                  .alignment = _Alignof(haft__actor *),
+                                  .options = &job_options,
+                                  .kind = options->kind,
+                                  .group = a,
+                                  .owner = HAFT__OWNED_BY_GROUP };
+    haft__job *job = NULL;
+    int rc = haft__job_make(&spec, &job);
+    if (rc == 0) {
+        job->record.flags |= HAFT__ALWAYS_BEGINS;
+        a->worker = &job->record;
+        rc = haft__job_start(job);
+        if (rc != 0)
+            haft__job_unmake(job);
+    }
+    if (rc != 0) {
+        free_actor(a);
+        return rc;
+    }
+    actor->core_ = a;
+    return 0;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static void stop(haft__actor *a)
+{
+    haft__lock_acquire(&a->lock);
+    a->is_closing = true;
+    haft__lock_release(&a->lock);
+    haft__actor_closed(a);
+}
+
+int haft_actor_stop_raw(const haft_actor_end *actor)
+{
+    if (actor->core_ == NULL)
+        return HAFT_ESTALE;
+    if (haft__here() == NULL)
+        return haft__here_error();
+    stop(actor->core_);
+    return 0;
+}
+
+int haft_actor_abort_raw(const haft_actor_end *actor)
+{
+    haft__actor *a = actor->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    if (haft__here() == NULL)
+        return haft__here_error();
+    /* Under the lock the job is the worker's still; it is marked, and woken afterwards: a late wake is legal. */
+    haft__lock_acquire(&a->lock);
+    haft__record *worker = a->worker;
+    if (worker != NULL)
+        haft__job_mark_aborted(worker, haft__generation(haft__load_relaxed(&worker->state)));
+    haft__lock_release(&a->lock);
+    if (worker == NULL)
+        return 0;
+    haft__fence_heavy(); /* see haft__job_mark_aborted */
+    haft__wake(worker);
+    return 0;
+}
+
+/* Waits for the worker's end. 0, or why not: then *a is as it was, but asked to stop. */
+static int await_end(haft__actor *a, haft__root *me, size_t size)
+{
+    haft__lock_acquire(&a->lock);
+    int rc = a->worker == me->record              ? HAFT_EDEADLK
+             : a->joiner != NULL                  ? HAFT_EBUSY
+             : size != 0 && size != a->state_size ? HAFT_EINVAL
+                                                  : 0;
+    if (rc == 0) {
+        a->joiner = me->record;
+        a->is_closing = true;
+    }
+    haft__lock_release(&a->lock);
+    if (rc != 0)
+        return rc;
+    haft__actor_closed(a);
+    haft__lock_acquire(&a->lock);
+    while (!a->has_ended && (rc = haft__refusal(me)) == 0) {
+        haft__lock_release(&a->lock);
+        haft__park();
+        haft__lock_acquire(&a->lock);
+    }
+    if (a->has_ended)
+        rc = 0;
+    a->joiner = NULL;
+    haft__lock_release(&a->lock);
+    return haft__tell(me, rc);
+}
+
+static int code_of(const haft_outcome *outcome)
+{
+    switch (outcome->end) {
+    case HAFT_PANICKED:
+        return HAFT_EPANIC;
+    case HAFT_ABORTED:
+        return HAFT_EABORTED;
+    case HAFT_NOT_STARTED:
+        return outcome->code != 0 ? outcome->code : HAFT_EABORTED;
+    default:
+        return outcome->code;
+    }
+}
+
+/* The owner takes what the ended worker left, and goes. */
+static int take_over(haft__actor *a, void *state, size_t size, haft_outcome *out)
+{
+    int rc = code_of(&a->outcome);
+    if (state != NULL && size != 0) {
+        haft__copy(state, a->state, size);
+        a->is_state_gone = true;
+    }
+    haft__actor_dispose(a);
+    if (out != NULL) {
+        *out = a->outcome;
+        a->outcome.panic.payload = NULL;
+    }
+    haft__lock_acquire(&a->lock);
+    a->is_owner_gone = true;
+    a->is_panic_told = true;
+    haft__lock_release(&a->lock);
+    haft__actor_unref(a);
+    return rc;
+}
+
+static int join(haft_actor_end *actor, void *state, size_t size, haft_outcome *out, bool *own)
+{
+    *own = true;
+    haft__actor *a = actor->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    haft__thread *here = haft__here();
+    if (here == NULL)
+        return haft__here_error();
+    haft__root *me = here->root;
+    int rc = haft__refusal_on_entry(me);
+    if (rc == 0)
+        rc = await_end(a, me, size);
+    if (rc != 0)
+        return rc;
+    *own = false;
+    actor->core_ = NULL;
+    return take_over(a, state, size, out);
+}
+
+int haft_actor_join_raw(haft_actor_end *actor, void *state, size_t size)
+{
+    bool own;
+    return join(actor, state, size, NULL, &own);
+}
+
+int haft_actor_join_outcome_raw(haft_actor_end *actor, void *state, size_t size, haft_outcome *out)
+{
+    bool own;
+    int rc = join(actor, state, size, out, &own);
+    return own ? rc : 0;
+}
+
+int haft_actor_drop(void *actor)
+{
+    haft_actor_end *end = actor;
+    if (end == NULL || end->core_ == NULL)
+        return 0;
+    haft__actor *a = end->core_;
+    haft__root *me = haft__here_always()->root;
+    haft__shield shield = haft__shield_raise(me);
+    int rc = await_end(a, me, 0);
+    haft__shield_lower(me, shield);
+    if (rc != 0)
+        return rc;
+    end->core_ = NULL;
+    return take_over(a, NULL, 0, NULL);
+}
+
+int haft_actor_detach_raw(haft_actor_end *actor)
+{
+    haft__actor *a = actor->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    if (haft__here() == NULL)
+        return haft__here_error();
+    actor->core_ = NULL;
+    haft__lock_acquire(&a->lock);
+    a->is_owner_gone = true;
+    bool is_mine = a->is_worker_done;
+    bool closes = a->clients == 0;
+    a->is_closing = a->is_closing || closes;
+    haft__lock_release(&a->lock);
+    if (closes)
+        haft__actor_closed(a);
+    if (is_mine)
+        haft__actor_dispose(a);
+    haft__actor_unref(a);
+    return 0;
+}
+
+bool haft_actor_is_alive_raw(const haft_actor_end *end)
+{
+    haft__actor *a = end->core_;
+    if (a == NULL)
+        return false;
+    haft__lock_acquire(&a->lock);
+    bool is_alive = !a->is_dead;
+    haft__lock_release(&a->lock);
+    return is_alive;
+}
+
+size_t haft_actor_len_raw(const haft_actor_end *end)
+{
+    haft__actor *a = end->core_;
+    if (a == NULL)
+        return 0;
+    haft__lock_acquire(&a->lock);
+    size_t n = a->queued;
+    haft__lock_release(&a->lock);
+    return n;
+}
+
+/* --- clients ------------------------------------------------------------------------------------------------------ */
+
+int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client)
+{
+    haft__actor *a = actor->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    ref(a);
+    haft__lock_acquire(&a->lock);
+    a->clients++;
+    haft__lock_release(&a->lock);
+    client->core_ = a;
+    return 0;
+}
+
+int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak)
+{
+    haft__actor *a = client->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    ref(a);
+    weak->core_ = a;
+    return 0;
+}
+
+int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client)
+{
+    haft__actor *a = weak->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    haft__lock_acquire(&a->lock);
+    bool is_closing = a->is_closing;
+    if (!is_closing)
+        a->clients++;
+    haft__lock_release(&a->lock);
+    if (is_closing)
+        return HAFT_ECLOSED;
+    ref(a);
+    client->core_ = a;
+    return 0;
+}
+
+int haft_client_drop(void *client)
+{
+    haft_actor_end *end = client;
+    if (end == NULL || end->core_ == NULL)
+        return 0;
+    haft__here_always();
+    haft__actor *a = end->core_;
+    end->core_ = NULL;
+    haft__lock_acquire(&a->lock);
+    bool is_last = --a->clients == 0 && a->is_owner_gone;
+    int rc = is_last && a->has_ended && !a->is_panic_told && a->outcome.end == HAFT_PANICKED ? HAFT_EPANIC : 0;
+    a->is_panic_told = a->is_panic_told || rc != 0;
+    a->is_closing = a->is_closing || is_last;
+    haft__lock_release(&a->lock);
+    if (is_last)
+        haft__actor_closed(a);
+    haft__actor_unref(a);
+    return rc;
+}
+
+int haft_weak_client_drop(void *weak)
+{
+    haft_actor_end *end = weak;
+    if (end == NULL || end->core_ == NULL)
+        return 0;
+    haft__here_always();
+    haft__actor_unref(end->core_);
+    end->core_ = NULL;
+    return 0;
+}
