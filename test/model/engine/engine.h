@@ -84,7 +84,7 @@ void *model_allocate(size_t size, size_t alignment);
 void model_release(void *memory);
 /* Marks memory that lives as long as the process: what it refers to is no leak. */
 void model_keep(const void *root);
-/* Memory for stacks: not followed by the leak detector unless referred to, never given back. */
+/* Whole pages, cleared, for stacks; the detector of leaks does not look there. */
 void *model_map(size_t size);
 
 /* Nanoseconds; moves only when a sleeper's time has come. */

@@ -334,8 +334,8 @@ struct sum {
     int mutants, killed, explained, survived;
     uint64_t executions;
 };
-/* Weakens every operation that the outcomes reached, one at a time, and looks for a model that fails. */
-void mutants_run(struct outcome *outcomes, int n, int at_once, const char *part, struct sum *sum);
+/* Weakens every operation that the outcomes reached, one at a time, and looks for a model that fails, for so long. */
+void mutants_run(struct outcome *outcomes, int n, int at_once, double seconds, const char *part, struct sum *sum);
 
 extern struct model *models_first;
 bool models_are_verbose(void);

@@ -28,6 +28,7 @@ static struct mutant *mutants;
 static int mutant_count;
 static struct outcome *outcomes;
 static int outcome_count;
+static double seconds_for_each;
 
 static const char *property_name(int property)
 {
@@ -179,9 +180,9 @@ static int count_unreached(const char *part, struct sum *sum)
 
 /* --- killing ------------------------------------------------------------------------------------------------------------- */
 
-static bool kill_by(struct mutant *m, const struct search_plan *plan)
+static bool kill_by(struct mutant *m, const struct search_plan *plan, double until)
 {
-    for (int i = 0; i < outcome_count; i++) {
+    for (int i = 0; i < outcome_count && seconds_now() < until; i++) {
         if ((m->reached_by[i / 64] >> (i % 64) & 1) == 0)
             continue;
         struct verdict verdict;
@@ -206,8 +207,8 @@ static void run_mutant(int n, FILE *out)
     engine->executions = 0;
     const struct search_plan brief = { .bound_required = -1,
                                        .bound_last = 2,
-                                       .limit = 3000,
-                                       .seconds = 2,
+                                       .limit = 4000,
+                                       .seconds = 1,
                                        .random_runs = 200,
                                        .pct_runs = 200,
                                        .seed = 1 };
@@ -215,12 +216,12 @@ static void run_mutant(int n, FILE *out)
                                          .bound_required = -1,
                                          .bound_last = 3,
                                          .limit = UINT64_MAX,
-                                         .seconds = 15,
-                                         .random_runs = 5000,
-                                         .pct_runs = 5000,
+                                         .seconds = 3,
+                                         .random_runs = 2000,
+                                         .pct_runs = 2000,
                                          .seed = 7 };
-    if (!kill_by(m, &brief))
-        kill_by(m, &patient);
+    if (!kill_by(m, &brief, start + seconds_for_each))
+        kill_by(m, &patient, start + seconds_for_each);
     m->seconds = seconds_now() - start;
     m->executions = engine->executions;
     fwrite(m, sizeof *m, 1, out);
@@ -263,8 +264,9 @@ static void mutant_ended(int n, int status, FILE *text, FILE *out)
     fflush(stdout);
 }
 
-void mutants_run(struct outcome *all, int n, int at_once, const char *part, struct sum *sum)
+void mutants_run(struct outcome *all, int n, int at_once, double seconds, const char *part, struct sum *sum)
 {
+    seconds_for_each = seconds;
     outcomes = all;
     outcome_count = n;
     mutants = calloc(MUTANTS, sizeof *mutants);

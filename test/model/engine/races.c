@@ -35,6 +35,8 @@ static block *block_at(uintptr_t address)
 
 void *model_allocate(size_t size, size_t alignment)
 {
+    if (size == 0)
+        model_fail("memory of size 0 is asked for");
     size_t at = (engine->arena_used + alignment - 1) & ~(alignment - 1);
     at = (at + 15) & ~(size_t)15;
     if (at + size + 32 > ARENA_SIZE || engine->block_count == BLOCKS)
@@ -77,6 +79,7 @@ void *model_map(size_t size)
         model_fail("a model maps more memory than there is");
     void *memory = engine->map + engine->map_used;
     engine->map_used += size;
+    memset(memory, 0, size);
     return memory;
 }
 

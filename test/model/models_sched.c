@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whole schedulers of one or two workers, with tasks that are not jobs: nothing that was made runnable is forgotten, by
+ * whatever way it came, and what a task did before it parked is seen where it goes on. */
+#include <string.h>
+
+#include "sched/queue.h"
+#include "world.h"
+
+enum { TASKS = 4 };
+static haft__sched sched;
+static haft__record *tasks[TASKS];
+static void (*bodies[TASKS])(void);
+static int runs[TASKS];
+static haft__atomic(uint32_t) left;
+static haft__record *owner;
+
+static void run(haft__record *record)
+{
+    int i = record->code;
+    runs[i]++;
+    if (bodies[i] != NULL)
+        bodies[i]();
+    /* The record stays: a late waker may look at it. */
+    if (haft__fetch_sub_acq_rel(&left, 1) == 1)
+        haft__wake(owner);
+}
+
+static haft__record *task(int i, void (*body)(void))
+{
+    haft__record *record = haft__record_new();
+    haft__store_relaxed(&record->kind, HAFT__KIND_TASK);
+    haft__store_relaxed(&record->home, &sched);
+    haft__store_relaxed(&record->word, HAFT__RUNNING);
+    record->code = i;
+    record->flags = 0;
+    record->stack_class = 0;
+    record->root = NULL;
+    tasks[i] = record;
+    bodies[i] = body;
+    haft__store_relaxed(&left, haft__load_relaxed(&left) + 1);
+    return record;
+}
+
+static void begin(unsigned workers)
+{
+    owner = world_root()->record;
+    model_check(haft__sched_init(&sched, workers, run) == 0);
+    model_name(&sched, sizeof sched, "sched");
+    for (unsigned i = 0; i < workers; i++) {
+        model_name(&sched.workers[i], sizeof sched.workers[i], i == 0 ? "worker 0" : "worker 1");
+        model_name(&sched.workers[i].sleep_word, 4, i == 0 ? "sleep word 0" : "sleep word 1");
+    }
+}
+
+static bool nothing_is_left(void *argument)
+{
+    (void)argument;
+    return haft__load_relaxed(&left) == 0;
+}
+
+static void wait_for_all(void)
+{
+    model_waits_for(nothing_is_left, NULL);
+    while (haft__load_acquire(&left) != 0)
+        haft__park();
+    model_waits_for(NULL, NULL);
+}
+
+static void end(int n)
+{
+    wait_for_all();
+    haft__sched_stop(&sched);
+    haft__sched_join(&sched, 0);
+    for (int i = 0; i < n; i++) {
+        model_check(runs[i] == 1);
+        haft__store_relaxed(&tasks[i]->state, UINT64_C(1) << HAFT__GENERATION_SHIFT);
+    }
+    haft__sched_fini(&sched);
+    model_keep(sched.block);
+}
+
+MODEL("idle: a worker that falls asleep sees what comes from outside", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, NULL);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    end(1);
+}
+
+MODEL("idle: two come from outside", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, NULL), *b = task(1, NULL);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__sched_inject(&sched, b);
+    end(2);
+}
+
+MODEL("idle: two workers, two from outside", .is_large = true, .stale = -1)
+{
+    begin(2);
+    haft__record *a = task(0, NULL), *b = task(1, NULL);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__sched_inject(&sched, b);
+    end(2);
+}
+
+static void spawn_two(void)
+{
+    haft__sched_spawn(&sched, tasks[1]);
+    haft__sched_spawn(&sched, tasks[2]);
+}
+
+MODEL("steal: what a task spawns is found by the other worker, or runs here", .is_large = true, .stale = -1)
+{
+    begin(2);
+    haft__record *a = task(0, spawn_two);
+    task(1, NULL);
+    task(2, NULL);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    end(3);
+}
+
+/* --- parking ------------------------------------------------------------------------------------------------------------------ */
+
+static haft__atomic(uint32_t) flag;
+static haft__lock lock;
+static int plain;
+
+static void park_until_flag(void)
+{
+    plain = 1;
+    while (haft__load_seq_cst(&flag) == 0)
+        haft__park();
+    model_check(plain == 1);
+    plain = 2;
+}
+
+MODEL("task: parked, and woken from outside", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, park_until_flag);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__store_seq_cst(&flag, 1);
+    haft__wake(a);
+    end(1);
+    model_check(plain == 2);
+}
+
+static void park_under_lock(void)
+{
+    haft__lock_acquire(&lock);
+    while (plain == 0) {
+        haft__park_unlocking(&lock);
+        haft__lock_acquire(&lock);
+    }
+    haft__lock_release(&lock);
+}
+
+MODEL("task: parked under a lock, and woken from outside", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, park_under_lock);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__lock_acquire(&lock);
+    plain = 1;
+    haft__lock_release(&lock);
+    haft__wake(a);
+    end(1);
+}
+
+static void park_until_aborted(void)
+{
+    haft__root *me = world_root();
+    haft__lock_acquire(&lock);
+    while (haft__refusal(me) == 0) {
+        haft__park_unlocking(&lock);
+        haft__lock_acquire(&lock);
+    }
+    haft__lock_release(&lock);
+}
+
+/* As haft_abort does it. */
+static void abort_task(haft__record *record)
+{
+    haft__job_mark_aborted(record, haft__generation(haft__load_relaxed(&record->state)));
+    haft__fence_heavy();
+    haft__wake(record);
+}
+
+MODEL("task: parked under a lock, and aborted", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, park_until_aborted);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    abort_task(a);
+    end(1);
+}
+
+static void park_with_deadline(void)
+{
+    haft__root *me = world_root();
+    me->deadline = model_now() + 100;
+    while (haft__load_acquire(&flag) == 0 && haft__refusal(me) == 0)
+        haft__park();
+    me->deadline = INT64_MAX;
+}
+
+MODEL("task: a deadline strikes, or a wake comes before", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, park_with_deadline);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__store_release(&flag, 1);
+    haft__wake(a);
+    end(1);
+}
+
+static void timed_park_under_lock(void)
+{
+    haft__root *me = world_root();
+    me->deadline = model_now() + 100;
+    haft__lock_acquire(&lock);
+    while (plain == 0 && haft__refusal(me) == 0) {
+        haft__park_unlocking(&lock);
+        haft__lock_acquire(&lock);
+    }
+    haft__lock_release(&lock);
+    me->deadline = INT64_MAX;
+}
+
+MODEL("task: a deadline strikes in a park under a lock, or a wake, or an abort", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, timed_park_under_lock);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__lock_acquire(&lock);
+    plain = 1;
+    haft__lock_release(&lock);
+    abort_task(a);
+    end(1);
+}
+
+/* --- pinned, moved, yielding ----------------------------------------------------------------------------------------------------- */
+
+static void yield_twice(void)
+{
+    haft__sched_yield(haft__here_or_null()->worker);
+    haft__sched_yield(haft__here_or_null()->worker);
+}
+
+MODEL("task: two give way to each other", .is_large = true, .stale = -1)
+{
+    begin(1);
+    haft__record *a = task(0, yield_twice), *b = task(1, yield_twice);
+    haft__sched_inject(&sched, a);
+    haft__sched_inject(&sched, b);
+    haft__sched_start(&sched, 0);
+    end(2);
+}
+
+static unsigned ran_on[2];
+
+static void park_pinned(void)
+{
+    ran_on[0] = haft__here_or_null()->worker->number;
+    while (haft__load_seq_cst(&flag) == 0)
+        haft__park();
+    ran_on[1] = haft__here_or_null()->worker->number;
+}
+
+MODEL("task: a pinned one goes on where it was", .is_large = true, .stale = -1)
+{
+    begin(2);
+    haft__record *a = task(0, park_pinned);
+    a->flags = HAFT__PINNED;
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__store_seq_cst(&flag, 1);
+    haft__wake(a);
+    end(1);
+    model_check(ran_on[0] == ran_on[1]);
+}

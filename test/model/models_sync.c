@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared state and channels, used by plain threads. */
+#include "world.h"
+
+static int plain;
+static haft_mutex mutex = HAFT_MUTEX_INIT;
+
+/* --- mutex, condition ----------------------------------------------------------------------------------------------------- */
+
+static void count_under_mutex(void *argument)
+{
+    (void)argument;
+    model_check(haft_mutex_lock(&mutex) == 0);
+    plain++;
+    haft_mutex_unlock(&mutex);
+}
+
+MODEL("mutex: what it guards is touched by one at a time")
+{
+    int other = model_start(count_under_mutex, NULL);
+    count_under_mutex(NULL);
+    model_join(other);
+    model_check(plain == 2);
+}
+
+MODEL("mutex: three contend, and nobody sleeps beside a free one", .is_large = true, .stale = -1)
+{
+    int one = model_start(count_under_mutex, NULL), two = model_start(count_under_mutex, NULL);
+    count_under_mutex(NULL);
+    model_join(one);
+    model_join(two);
+    model_check(plain == 3);
+}
+
+static void try_mutex(void *argument)
+{
+    (void)argument;
+    if (haft_mutex_try_lock(&mutex) != 0)
+        return;
+    plain++;
+    haft_mutex_unlock(&mutex);
+}
+
+MODEL("mutex: one tries while another holds it")
+{
+    int other = model_start(try_mutex, NULL);
+    count_under_mutex(NULL);
+    model_join(other);
+    model_check(plain >= 1);
+}
+
+static haft_cond cond = HAFT_COND_INIT;
+
+static void wait_for_plain(void *argument)
+{
+    (void)argument;
+    model_check(haft_mutex_lock(&mutex) == 0);
+    while (plain == 0)
+        model_check(haft_cond_wait(&cond, &mutex) == 0);
+    haft_mutex_unlock(&mutex);
+}
+
+MODEL("condition: a signal is not lost", .is_large = true)
+{
+    int other = model_start(wait_for_plain, NULL);
+    count_under_mutex(NULL);
+    haft_cond_signal(&cond);
+    model_join(other);
+}
+
+/* --- semaphore ------------------------------------------------------------------------------------------------------------- */
+
+static haft_sem sem = HAFT_SEM_INIT(1);
+static int guarded;
+
+static void use_permit(void *argument)
+{
+    (void)argument;
+    model_check(haft_sem_acquire(&sem) == 0);
+    guarded++;
+    haft_sem_release(&sem);
+}
+
+MODEL("semaphore: one permit, two users")
+{
+    int other = model_start(use_permit, NULL);
+    use_permit(NULL);
+    model_join(other);
+    model_check(guarded == 2 && haft_sem_available(&sem) == 1);
+}
+
+static void acquire_or_closed(void *argument)
+{
+    (void)argument;
+    int rc = haft_sem_acquire_many(&sem, 2);
+    model_check(rc == 0 || rc == HAFT_ECLOSED);
+    if (rc == 0)
+        haft_sem_release_many(&sem, 2);
+}
+
+MODEL("semaphore: closed while one waits, and another gives back", .is_large = true)
+{
+    int one = model_start(acquire_or_closed, NULL);
+    haft_sem_release(&sem);
+    haft_sem_close(&sem);
+    model_join(one);
+}
+
+/* --- channels -------------------------------------------------------------------------------------------------------------- */
+
+typedef HAFT_SENDER(int *) int_sender;
+typedef HAFT_RECEIVER(int *) int_receiver;
+static int_sender tx;
+static int_receiver rx;
+static int numbers[3];
+
+static void send_two(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 2; i++) {
+        int *at = &numbers[i];
+        numbers[i] = i + 1;
+        model_check(haft_send(&tx, &at) == 0);
+    }
+    haft_sender_drop(&tx);
+}
+
+static void receive_until_closed(int expected)
+{
+    int *at, sum = 0, rc;
+    while ((rc = haft_recv(&rx, &at)) == 0)
+        sum += *at;
+    model_check(rc == HAFT_ECLOSED && sum == expected);
+    haft_receiver_drop(&rx);
+}
+
+MODEL("channel of one: what is sent arrives, and then it is closed")
+{
+    model_check(haft_channel(&tx, &rx, 1) == 0);
+    int other = model_start(send_two, NULL);
+    receive_until_closed(3);
+    model_join(other);
+}
+
+MODEL("channel of none: each send meets a receive", .is_large = true)
+{
+    model_check(haft_channel(&tx, &rx, 0) == 0);
+    int other = model_start(send_two, NULL);
+    receive_until_closed(3);
+    model_join(other);
+}
+
+static void close_receiver(void *argument)
+{
+    (void)argument;
+    haft_receiver_drop(&rx);
+}
+
+MODEL("channel: the receiver goes while one sends: nothing hangs", .is_large = true)
+{
+    model_check(haft_channel(&tx, &rx, 1) == 0);
+    int other = model_start(close_receiver, NULL);
+    for (int i = 0; i < 2; i++) {
+        int *at = &numbers[i];
+        int rc = haft_send(&tx, &at);
+        model_check(rc == 0 || rc == HAFT_ECLOSED);
+    }
+    haft_sender_drop(&tx);
+    model_join(other);
+}
