@@ -180,7 +180,7 @@ static int run_models(void)
     }
     struct sum sum = { 0 };
     if (options.mutates)
-        mutants_run(outcomes, outcome_count, options.at_once, options.is_quick ? 3 : 20, options.mutant, &sum);
+        mutants_run(outcomes, outcome_count, options.at_once, options.is_quick ? 5 : 20, options.mutant, &sum);
     printf("%d models, %llu executions, %d failed", outcome_count, (unsigned long long)executions, failed);
     if (options.mutates)
         printf("; %d mutants, %d killed, %d explained, %d survived", sum.mutants, sum.killed, sum.explained,
@@ -210,7 +210,7 @@ static int usage(void)
 {
     fputs("usage: models [OPTION...] [PART OF A SENTENCE]\n"
           "  --list             the sentences\n"
-          "  --quick            one second each, without the large ones; with --mutants three seconds for each mutant\n"
+          "  --quick            one second each, without the large ones; with --mutants five seconds for each mutant\n"
           "  --jobs N           so many processes at a time\n"
           "  --bound N          preemptions; otherwise what the model asks for, and 3 where eight seconds suffice\n"
           "  --seed N           of the searches at random\n"

@@ -29,6 +29,7 @@ static int mutant_count;
 static struct outcome *outcomes;
 static int outcome_count;
 static double seconds_for_each;
+static int by_size[MODELS]; /* models that reach little know more about it, and end sooner */
 
 static const char *property_name(int property)
 {
@@ -183,20 +184,22 @@ static int count_unreached(const char *part, struct sum *sum)
 static bool kill_by(struct mutant *m, const struct search_plan *plan, double until)
 {
     for (int i = 0; i < outcome_count && seconds_now() < until; i++) {
-        if ((m->reached_by[i / 64] >> (i % 64) & 1) == 0)
+        int at = by_size[i];
+        if ((m->reached_by[at / 64] >> (at % 64) & 1) == 0)
             continue;
         struct verdict verdict;
-        search(outcomes[i].model, plan, &verdict);
+        search(outcomes[at].model, plan, &verdict);
         if (!verdict.has_failed)
             continue;
         m->is_killed = true;
-        snprintf(m->killer, sizeof m->killer, "%s: %.80s", outcomes[i].model->options.sentence, engine->failure);
+        snprintf(m->killer, sizeof m->killer, "%s: %.80s", outcomes[at].model->options.sentence, engine->failure);
         m->killer[strcspn(m->killer, "\n")] = 0;
         return true;
     }
     return false;
 }
 
+/* Each time round all models that reach it search further. */
 static void run_mutant(int n, FILE *out)
 {
     struct mutant *m = &mutants[n];
@@ -205,23 +208,18 @@ static void run_mutant(int n, FILE *out)
     for (int i = 0; i < m->pc_count; i++)
         site_weaken(m->pcs[i], m->property);
     engine->executions = 0;
-    const struct search_plan brief = { .bound_required = -1,
-                                       .bound_last = 2,
-                                       .limit = 4000,
-                                       .seconds = 1,
-                                       .random_runs = 200,
-                                       .pct_runs = 200,
-                                       .seed = 1 };
-    const struct search_plan patient = { .bound_first = 2,
-                                         .bound_required = -1,
-                                         .bound_last = 3,
-                                         .limit = UINT64_MAX,
-                                         .seconds = 3,
-                                         .random_runs = 2000,
-                                         .pct_runs = 2000,
-                                         .seed = 7 };
-    if (!kill_by(m, &brief, start + seconds_for_each))
-        kill_by(m, &patient, start + seconds_for_each);
+    struct search_plan plan = {
+        .bound_required = -1, .bound_last = 1, .limit = 300, .random_runs = 50, .pct_runs = 100, .seed = 1
+    };
+    while (!kill_by(m, &plan, start + seconds_for_each) && seconds_now() < start + seconds_for_each) {
+        plan.bound_first = plan.bound_last < 3 ? plan.bound_last + 1 : 2;
+        plan.bound_last = 3;
+        plan.limit *= 8;
+        plan.random_runs *= 4;
+        plan.pct_runs *= 4;
+        plan.seconds = seconds_for_each / 4;
+        plan.seed += 1000000;
+    }
     m->seconds = seconds_now() - start;
     m->executions = engine->executions;
     fwrite(m, sizeof *m, 1, out);
@@ -267,6 +265,12 @@ static void mutant_ended(int n, int status, FILE *text, FILE *out)
 void mutants_run(struct outcome *all, int n, int at_once, double seconds, const char *part, struct sum *sum)
 {
     seconds_for_each = seconds;
+    for (int i = 0; i < n; i++) {
+        int at = i;
+        for (; at > 0 && all[by_size[at - 1]].site_count > all[i].site_count; at--)
+            by_size[at] = by_size[at - 1];
+        by_size[at] = i;
+    }
     outcomes = all;
     outcome_count = n;
     mutants = calloc(MUTANTS, sizeof *mutants);

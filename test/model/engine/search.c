@@ -196,7 +196,7 @@ void search(const struct model *model, const struct search_plan *plan, struct ve
     memset(engine->shared, 0, SHARED * sizeof engine->shared[0]);
     engine->longest = 0;
     *verdict = (struct verdict){ .mode = MODE_RANDOM, .complete_to = -1 };
-    limits.runs = 100;
+    limits.runs = 60;
     bool failed = search_at_random(model, MODE_RANDOM, plan->seed, limits);
     for (int bound = plan->bound_first; !failed && bound <= plan->bound_last; bound++) {
         limits.runs = plan->limit;
