@@ -180,6 +180,7 @@ MODEL("select: two channels, one value in each: both come, each once", .is_large
         int *a = NULL, *b = NULL;
         int arm = haft_select(HAFT_ON_RECV(&rx1, &a), HAFT_ON_RECV(&rx2, &b));
         model_check(arm == 0 || arm == 1);
+        model_check((arm == 0 ? a : b) != NULL);
         sum += arm == 0 ? *a : *b;
     }
     model_check(sum == 3);

@@ -144,8 +144,9 @@ static location *location_of(uintptr_t address, int size)
         return location_new(address, size);
     if (l->size != size)
         model_fail("an atomic object is accessed with %d and with %d bytes", l->size, size);
-    if (l->is_overwritten) {
-        /* By a plain store, which the detector of races found to come before this. */
+    if (l->is_overwritten || l->messages[(l->count - 1) % HISTORY].value != read_memory(address, size)) {
+        /* By a plain store, which the detector of races found to come before this, or which was not instrumented, like
+         * an initialiser by clang. */
         l->is_overwritten = false;
         append(l, read_memory(address, size))->site = 0;
         l->floor = l->count - 1;
