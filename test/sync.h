@@ -17,7 +17,7 @@ static inline unsigned count_waiters(uint32_t *lock, haft__waiter **queue)
     if (w != NULL)
         do {
             n++;
-            w = w->next;
+            w = haft__waiter_of(w->arm.link.next);
         } while (w != *queue);
     haft__lock_release(haft__lock_at(lock));
     return n;

@@ -21,6 +21,9 @@
 #include <haft/channel.h>
 #include <haft/group.h>
 #include <haft/job.h>
+#include <haft/notify.h>
+#include <haft/sem.h>
+#include <haft/token.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +36,10 @@ typedef enum haft_arm_kind {
     HAFT_ARM_JOIN,
     HAFT_ARM_SET,
     HAFT_ARM_TIMEOUT,
+    HAFT_ARM_SEM,
+    HAFT_ARM_NOTIFY,
+    HAFT_ARM_EVENT,
+    HAFT_ARM_TOKEN,
     HAFT_ARM_KINDS_
 } haft_arm_kind;
 
@@ -78,6 +85,8 @@ HAFT_API_ int haft_select_raw(const haft_arm *arms, size_t n, haft_select_mode m
  * HAFT_ON_JOIN(&h), HAFT_ON_JOIN(&h, &frame): haft_join; its result is the job's. The handle is claimed while the select
  * waits, so that another join meanwhile is HAFT_EBUSY, and given back if another arm takes effect.
  * HAFT_ON_SET(set, &frame, &code): haft_set_next; an empty set is never ready.
+ * HAFT_ON_SEM(&sem, n): haft_sem_acquire_many. A closed one is ready, with HAFT_ECLOSED.
+ * HAFT_ON_NOTIFY(&notify), HAFT_ON_EVENT(&event), HAFT_ON_TOKEN(&token): haft_notify_wait, haft_event_wait, haft_token_wait.
  * HAFT_ON_TIMEOUT(ns): that much time has passed since the select began. */
 #ifndef __cplusplus
 #define HAFT_ARM_(kind, object, value, ...)                                                                            \
@@ -97,6 +106,15 @@ HAFT_API_ int haft_select_raw(const haft_arm *arms, size_t n, haft_select_mode m
 #define HAFT_ON_SET_AT_(set, frame, code, ...)                                                                         \
     HAFT_ARM_(HAFT_ARM_SET, (1 ? (set) : (haft_set *)0), (frame), .amount_ = (int64_t)HAFT_FRAME_SIZE_(frame),         \
               .code_ = (code), __VA_ARGS__)
+#define HAFT_ON_SEM(sem, ...) HAFT_ON_SEM_AT_(sem, __VA_ARGS__, )
+#define HAFT_ON_SEM_AT_(sem, n, ...)                                                                                   \
+    HAFT_ARM_(HAFT_ARM_SEM, (1 ? (sem) : (haft_sem *)0), NULL, .amount_ = (int64_t)(n), __VA_ARGS__)
+#define HAFT_ON_NOTIFY(...) HAFT_ON_NOTIFY_AT_(__VA_ARGS__, )
+#define HAFT_ON_NOTIFY_AT_(n, ...) HAFT_ARM_(HAFT_ARM_NOTIFY, (1 ? (n) : (haft_notify *)0), NULL, __VA_ARGS__)
+#define HAFT_ON_EVENT(...) HAFT_ON_EVENT_AT_(__VA_ARGS__, )
+#define HAFT_ON_EVENT_AT_(e, ...) HAFT_ARM_(HAFT_ARM_EVENT, (1 ? (e) : (haft_event *)0), NULL, __VA_ARGS__)
+#define HAFT_ON_TOKEN(...) HAFT_ON_TOKEN_AT_(__VA_ARGS__, )
+#define HAFT_ON_TOKEN_AT_(t, ...) HAFT_ARM_(HAFT_ARM_TOKEN, (1 ? (t) : (haft_token *)0), NULL, __VA_ARGS__)
 #define HAFT_ON_TIMEOUT(...) HAFT_ON_TIMEOUT_AT_(__VA_ARGS__, )
 #define HAFT_ON_TIMEOUT_AT_(ns, ...) HAFT_ARM_(HAFT_ARM_TIMEOUT, NULL, NULL, .amount_ = (ns), __VA_ARGS__)
 #endif

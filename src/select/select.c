@@ -21,10 +21,9 @@
 
 /* Indexed by haft_arm_kind; a timeout has no object. */
 static const haft__arm_ops *const ops_of_kind[HAFT_ARM_KINDS_] = {
-    [HAFT_ARM_RECV] = &haft__arm_recv,
-    [HAFT_ARM_SEND] = &haft__arm_send,
-    [HAFT_ARM_JOIN] = &haft__arm_join,
-    [HAFT_ARM_SET] = &haft__arm_set,
+    [HAFT_ARM_RECV] = &haft__arm_recv,   [HAFT_ARM_SEND] = &haft__arm_send,   [HAFT_ARM_JOIN] = &haft__arm_join,
+    [HAFT_ARM_SET] = &haft__arm_set,     [HAFT_ARM_SEM] = &haft__arm_sem,     [HAFT_ARM_NOTIFY] = &haft__arm_notify,
+    [HAFT_ARM_EVENT] = &haft__arm_event, [HAFT_ARM_TOKEN] = &haft__arm_token,
 };
 
 /* So many arms need no memory. */

@@ -18,12 +18,12 @@ int haft_barrier_wait(haft_barrier *b, bool *is_leader)
     bool last = b->arrived_ + 1 >= b->n_;
     if (last) {
         b->arrived_ = 0;
-        haft__queue_give_all(lock, &b->waiters_, ++b->epoch_, 0);
+        haft__queue_give_before(lock, &b->waiters_, ++b->epoch_, 0);
     } else {
         uint32_t epoch = b->epoch_;
-        haft__waiter self = { .epoch = epoch };
+        haft__waiter self = { .arm.amount = epoch };
         b->arrived_++;
-        rc = haft__queue_wait(lock, &b->waiters_, &self, me);
+        rc = haft__queue_wait(lock, &b->waiters_, &self, me, "the others at a barrier");
         if (rc != 0 && b->epoch_ == epoch)
             b->arrived_--;
         else

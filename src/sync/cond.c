@@ -12,19 +12,19 @@ _Static_assert(sizeof(haft_cond) <= 32, "a small value");
 static int wait_released(haft_cond *c, haft_mutex *m, haft__root *me)
 {
     haft__lock *lock = haft__lock_at(&c->lock_);
-    haft__waiter self = { .record = me->record };
+    haft__waiter self = { .arm.record = me->record };
     haft__lock_acquire(lock);
-    self.epoch = c->epoch_;
+    self.arm.amount = c->epoch_;
     haft__queue_append(&c->waiters_, &self);
     haft__lock_release(lock); /* the mutex may have to wake somebody */
     haft__mutex_unlock_quietly(m, me);
     int rc = 0;
     haft__lock_acquire(lock);
-    while (!self.is_done && (rc = haft__refusal(me)) == 0) {
+    while (!haft__waiter_is_done(&self) && (rc = haft__refusal(me)) == 0) {
         haft__park_unlocking_for(lock, "a condition", NULL);
         haft__lock_acquire(lock);
     }
-    if (self.is_done)
+    if (haft__waiter_is_done(&self))
         rc = 0;
     else
         haft__queue_remove(&c->waiters_, &self);
@@ -63,5 +63,5 @@ void haft_cond_broadcast(haft_cond *c)
     haft__me();
     haft__lock *lock = haft__lock_at(&c->lock_);
     haft__lock_acquire(lock);
-    haft__queue_give_all(lock, &c->waiters_, ++c->epoch_, 0);
+    haft__queue_give_before(lock, &c->waiters_, ++c->epoch_, 0);
 }

@@ -108,13 +108,13 @@ static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
 static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
 {
     haft__queue *queue = &m->waiters_;
-    bool linked = c->waiter.next != NULL;
+    bool linked = c->waiter.arm.link.next != NULL;
     uint32_t state = haft__load_acquire(state_of(m)), next;
     do {
         next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
         if (owner_of(state) == 0) {
             next |= mine;
-            if (linked && c->waiter.next == &c->waiter)
+            if (linked && c->waiter.arm.link.next == &c->waiter.arm.link)
                 next &= ~(uint32_t)WAITERS;
         } else {
             next |= WAITERS;
@@ -148,7 +148,7 @@ static void give_up(haft_mutex *m, contender *c)
     } while (!haft__cas_weak_acq_rel(state_of(m), &state, next));
     if (first != NULL && c->is_awake && owner_of(state) == 0) {
         first->is_awake = true;
-        record = first->waiter.record;
+        record = first->waiter.arm.record;
     }
     haft__lock_release(haft__lock_at(&m->lock_));
     if (record != NULL)
@@ -162,7 +162,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
         return held(m, me, state);
     if (owner_of(state) == me->index)
         return HAFT_EDEADLK;
-    contender c = { .waiter = { .record = me->record }, .since = haft__os->now(), .panicking = me->panicking != NULL };
+    contender c = { .waiter.arm.record = me->record, .since = haft__os->now(), .panicking = me->panicking != NULL };
     haft__shield shield = { 0 };
     if (!heeds)
         shield = haft__shield_raise(me);
@@ -170,7 +170,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
     haft__lock *lock = haft__lock_at(&m->lock_);
     haft__lock_acquire(lock);
     for (;;) {
-        if (c.waiter.is_done) { /* was handed it; only the owner changes POISONED */
+        if (haft__waiter_is_done(&c.waiter)) { /* was handed it; only the owner changes POISONED */
             state = haft__load_relaxed(state_of(m));
             break;
         }
@@ -179,7 +179,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
         rc = haft__refusal(me);
         if (rc != 0)
             break;
-        haft__park_unlocking_for(lock, "a mutex", NULL);
+        haft__park_unlocking_for(lock, "the mutex of", haft__record_at(owner_of(state)));
         haft__lock_acquire(lock);
     }
     if (rc != 0)
@@ -244,11 +244,11 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
         haft__lock_release(lock);
         return false;
     }
-    haft__record *record = first->waiter.record;
+    haft__record *record = first->waiter.arm.record;
     if (first->has_lost && haft__os->now() - first->since >= HAFT__MUTEX_HAND_OVER_NS) {
         uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
         haft__queue_remove(&m->waiters_, &first->waiter);
-        first->waiter.is_done = true;
+        haft__store_release(&first->waiter.arm.is_done, 1);
         haft__store_release(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
     } else {
         first->is_awake = true;

@@ -19,8 +19,8 @@ int haft_notify_wait(haft_notify *n)
     if (n->stored_ != 0) {
         n->stored_ = 0;
     } else {
-        haft__waiter self = { .epoch = n->epoch_ };
-        rc = haft__queue_wait(lock, &n->waiters_, &self, me);
+        haft__waiter self = { .arm.amount = n->epoch_ };
+        rc = haft__queue_wait(lock, &n->waiters_, &self, me, "a notification");
     }
     haft__lock_release(lock);
     return haft__tell(me, rc);
@@ -35,7 +35,8 @@ static void notify(haft_notify *n, bool last)
     haft__lock_acquire(lock);
     bool given = false;
     while (!given && n->waiters_ != NULL)
-        given = haft__waiter_give(&n->waiters_, last ? n->waiters_->previous : n->waiters_, 0, &wakes);
+        given = haft__waiter_give(&n->waiters_, last ? haft__waiter_of(n->waiters_->arm.link.previous) : n->waiters_, 0,
+                                  &wakes);
     if (!given)
         n->stored_ = 1;
     haft__lock_release(lock);
@@ -56,5 +57,54 @@ void haft_notify_all(haft_notify *n)
 {
     haft__lock *lock = haft__lock_at(&n->lock_);
     haft__lock_acquire(lock);
-    haft__queue_give_all(lock, &n->waiters_, ++n->epoch_, 0);
+    haft__queue_give_before(lock, &n->waiters_, ++n->epoch_, 0);
 }
+
+/* --- As an arm of a select ---------------------------------------------------------------------------------------- */
+
+static haft__lock *arm_lock(const haft_arm *arm)
+{
+    return haft__lock_at(&((haft_notify *)arm->object_)->lock_);
+}
+
+static bool arm_attempt(const haft_arm *arm, int *rc, haft__record **wake)
+{
+    haft_notify *n = arm->object_;
+    (void)wake;
+    *rc = 0;
+    bool was_stored = n->stored_ != 0;
+    n->stored_ = 0;
+    return was_stored;
+}
+
+static void arm_enrol(const haft_arm *arm, haft__arm *w)
+{
+    haft_notify *n = arm->object_;
+    w->amount = n->epoch_;
+    haft__queue_append(&n->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+}
+
+static void arm_withdraw(const haft_arm *arm, haft__arm *w)
+{
+    haft_notify *n = arm->object_;
+    haft__lock_acquire(haft__lock_at(&n->lock_));
+    haft__queue_remove(&n->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+    haft__lock_release(haft__lock_at(&n->lock_));
+}
+
+/* Leaves through the lock, as every waiter does. */
+static int arm_finish(const haft_arm *arm, const haft__arm *w)
+{
+    int rc = w->rc;
+    haft__lock_acquire(arm_lock(arm));
+    haft__lock_release(arm_lock(arm));
+    return rc;
+}
+
+const haft__arm_ops haft__arm_notify = {
+    .lock = arm_lock,
+    .attempt = arm_attempt,
+    .enrol = arm_enrol,
+    .withdraw = arm_withdraw,
+    .finish = arm_finish,
+};

@@ -34,7 +34,7 @@ static void end_run(haft_once *once, bool is_done)
     /* Release: partner of the acquire of those who find DONE without the lock. */
     haft__store_release(state_of(once), is_done ? (uint32_t)DONE : 0);
     if (is_done) {
-        haft__queue_give_all(lock, &once->waiters_, 1, 0);
+        haft__queue_give_all(lock, &once->waiters_, 0);
         return;
     }
     haft__wakes wakes;
@@ -64,8 +64,8 @@ static int become_runner(haft_once *once, haft__root *me)
         }
         if (state >> RUNNER_SHIFT == me->index)
             return HAFT_EDEADLK;
-        haft__waiter self = { .epoch = 0 };
-        int rc = haft__queue_wait(haft__lock_at(&once->lock_), &once->waiters_, &self, me);
+        haft__waiter self = { .arm.amount = 0 };
+        int rc = haft__queue_wait(haft__lock_at(&once->lock_), &once->waiters_, &self, me, "the one who does it once");
         if (rc != 0)
             return rc;
     }

@@ -69,10 +69,10 @@ static void serve_and_unlock(haft_rwlock *l)
     wakes.count = 0;
     while (l->waiters_ != NULL && l->writer_ == 0) {
         haft__waiter *first = l->waiters_;
-        if (first->want != READER) {
+        if (first->arm.amount != READER) {
             if (l->readers_ != 0)
                 break;
-            set_writer(l, haft__record_index(first->record), first->want == PANICKING_WRITER);
+            set_writer(l, haft__record_index(first->arm.record), first->arm.amount == PANICKING_WRITER);
         } else {
             l->readers_++;
         }
@@ -94,9 +94,9 @@ static void serve_and_unlock(haft_rwlock *l)
 static void wait_in_queue(haft_rwlock *l, haft__root *me, size_t want)
 {
     haft__lock *lock = haft__lock_at(&l->lock_);
-    haft__waiter self = { .want = want };
+    haft__waiter self = { .arm.amount = want };
     haft__shield shield = haft__shield_raise(me);
-    haft__queue_wait(lock, &l->waiters_, &self, me);
+    haft__queue_wait(lock, &l->waiters_, &self, me, "a lock for readers and writers");
     haft__shield_lower(me, shield);
     haft__lock_release(lock);
 }

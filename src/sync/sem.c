@@ -14,11 +14,12 @@ _Static_assert(sizeof(haft_sem) <= 32, "the interface promises 32 bytes");
 /* Serves from the front what can be served, one batch. The lock is held. False: there is more to do. */
 static bool serve(haft_sem *s, haft__wakes *wakes)
 {
-    while (s->waiters_ != NULL && s->waiters_->want <= s->permits_) {
+    while (s->waiters_ != NULL && s->waiters_->arm.amount <= s->permits_) {
         if (haft__wakes_full(wakes))
             return false;
-        s->permits_ -= s->waiters_->want;
-        haft__waiter_give(&s->waiters_, s->waiters_, 0, wakes);
+        size_t n = s->waiters_->arm.amount;
+        if (haft__waiter_give(&s->waiters_, s->waiters_, 0, wakes))
+            s->permits_ -= n;
     }
     return true;
 }
@@ -67,8 +68,8 @@ int haft_sem_acquire_many(haft_sem *s, size_t n)
         haft__lock_release(lock);
         return rc;
     }
-    haft__waiter self = { .want = n };
-    rc = haft__queue_wait(lock, &s->waiters_, &self, me);
+    haft__waiter self = { .arm.amount = n };
+    rc = haft__queue_wait(lock, &s->waiters_, &self, me, "permits");
     /* If it was the first and left, those behind may want less. */
     serve_and_unlock(s);
     return haft__tell(me, rc);
@@ -110,7 +111,7 @@ void haft_sem_close(haft_sem *s)
     haft__lock *lock = haft__lock_at(&s->lock_);
     haft__lock_acquire(lock);
     s->closed_ = 1;
-    haft__queue_give_all(lock, &s->waiters_, 1, HAFT_ECLOSED);
+    haft__queue_give_all(lock, &s->waiters_, HAFT_ECLOSED);
 }
 
 bool haft_sem_is_closed(haft_sem *s)
@@ -170,3 +171,50 @@ void haft_permit_forget(haft_permit *p)
 {
     *p = (haft_permit){ NULL, 0 };
 }
+
+/* --- As an arm of a select ---------------------------------------------------------------------------------------- */
+
+static haft__lock *arm_lock(const haft_arm *arm)
+{
+    return haft__lock_at(&((haft_sem *)arm->object_)->lock_);
+}
+
+static bool arm_attempt(const haft_arm *arm, int *rc, haft__record **wake)
+{
+    haft_sem *s = arm->object_;
+    (void)wake;
+    *rc = take(s, (size_t)arm->amount_);
+    return *rc != HAFT_EAGAIN;
+}
+
+static void arm_enrol(const haft_arm *arm, haft__arm *w)
+{
+    haft_sem *s = arm->object_;
+    w->amount = (size_t)arm->amount_;
+    haft__queue_append(&s->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+}
+
+static void arm_withdraw(const haft_arm *arm, haft__arm *w)
+{
+    haft_sem *s = arm->object_;
+    haft__lock_acquire(haft__lock_at(&s->lock_));
+    haft__queue_remove(&s->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+    serve_and_unlock(s);
+}
+
+/* Leaves through the lock, as every waiter does. */
+static int arm_finish(const haft_arm *arm, const haft__arm *w)
+{
+    int rc = w->rc;
+    haft__lock_acquire(arm_lock(arm));
+    haft__lock_release(arm_lock(arm));
+    return rc;
+}
+
+const haft__arm_ops haft__arm_sem = {
+    .lock = arm_lock,
+    .attempt = arm_attempt,
+    .enrol = arm_enrol,
+    .withdraw = arm_withdraw,
+    .finish = arm_finish,
+};

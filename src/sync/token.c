@@ -191,6 +191,15 @@ static void run_callback(struct shard *s, haft_token_callback *c)
     }
 }
 
+/* Takes a waiter out and tells it; a select looks for itself. */
+static void let_go(haft_token *t, haft__waiter *w, haft__wakes *wakes)
+{
+    haft__queue_remove(&t->waiters_, w);
+    wakes->records[wakes->count++] = w->arm.record;
+    if (w->arm.choice == NULL)
+        haft__arm_complete(&w->arm, 0);
+}
+
 /* Does everything that is left to do. The lock is held on entry and on return, and perhaps not meanwhile. */
 static void follow(struct shard *s)
 {
@@ -206,7 +215,7 @@ static void follow(struct shard *s)
         if (s->followed != t)
             continue; /* the children first */
         while (t->waiters_ != NULL && !haft__wakes_full(&wakes))
-            haft__waiter_give(&t->waiters_, t->waiters_, 0, &wakes);
+            let_go(t, t->waiters_, &wakes);
         haft_token_callback *c = t->callbacks_;
         if (wakes.count != 0) {
             release(s);
@@ -278,17 +287,17 @@ int haft_token_wait(haft_token *t)
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    haft__waiter self = { .record = me->record };
+    haft__waiter self = { .arm.record = me->record };
     struct shard *s = enter(t);
     if (!is_cancelled_for_good(s, t)) {
         haft__queue_append(&t->waiters_, &self);
-        while (!self.is_done && (rc = haft__refusal(me)) == 0) {
+        while (!haft__waiter_is_done(&self) && (rc = haft__refusal(me)) == 0) {
             leave(s); /* a wake from now on is kept for the park */
             haft__park_for("a token", NULL);
             acquire(s);
             follow(s);
         }
-        if (self.is_done)
+        if (haft__waiter_is_done(&self))
             rc = 0;
         else
             haft__queue_remove(&t->waiters_, &self);
@@ -353,3 +362,40 @@ void haft_token_callback_drop(haft_token_callback *callback)
     callback->state_ = IDLE;
     leave(s);
 }
+
+/* --- As an arm of a select: looked at, because the lock of a tree is not that of a queue -------------------------- */
+
+static bool arm_look(const haft_arm *arm, haft__arm *w)
+{
+    haft_token *t = arm->object_;
+    if (!haft_token_is_cancelled(t))
+        return false;
+    struct shard *s = enter(t); /* whoever cancelled has no more to do with token and node then */
+    is_cancelled_for_good(s, t);
+    haft__queue_remove(&t->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+    leave(s);
+    return haft__arm_claim(w);
+}
+
+static void arm_enrol(const haft_arm *arm, haft__arm *w)
+{
+    haft_token *t = arm->object_;
+    struct shard *s = enter(t);
+    if (!is_cancelled_for_good(s, t)) /* else it is seen when it is looked at */
+        haft__queue_append(&t->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+    leave(s);
+}
+
+static void arm_withdraw(const haft_arm *arm, haft__arm *w)
+{
+    haft_token *t = arm->object_;
+    struct shard *s = enter(t);
+    haft__queue_remove(&t->waiters_, HAFT__CONTAINER(w, haft__waiter, arm));
+    leave(s);
+}
+
+const haft__arm_ops haft__arm_token = {
+    .look = arm_look,
+    .enrol = arm_enrol,
+    .withdraw = arm_withdraw,
+};

@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/waiter.h"
 
-int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me)
+int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me, const char *what)
 {
     int rc = haft__refusal(me);
     if (rc != 0)
         return rc;
-    self->record = me->record;
+    self->arm.record = me->record;
     haft__queue_append(queue, self);
     do {
-        haft__park_unlocking(lock);
+        haft__park_unlocking_for(lock, what, NULL);
         haft__lock_acquire(lock);
-    } while (!self->is_done && (rc = haft__refusal(me)) == 0);
-    if (self->is_done)
-        return self->result;
+    } while (!haft__waiter_is_done(self) && (rc = haft__refusal(me)) == 0);
+    if (haft__waiter_is_done(self))
+        return self->arm.rc;
     haft__queue_remove(queue, self);
     return rc;
 }
 
-static bool has_one_before(const haft__queue *queue, uint32_t epoch)
+/* epoch null: everybody. */
+static bool has_one_before(const haft__queue *queue, const uint32_t *epoch)
 {
-    return *queue != NULL && (int32_t)((*queue)->epoch - epoch) < 0;
+    return *queue != NULL && (epoch == NULL || (int32_t)((uint32_t)(*queue)->arm.amount - *epoch) < 0);
 }
 
-void haft__queue_give_all(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result)
+static void give(haft__lock *lock, haft__queue *queue, const uint32_t *epoch, int result)
 {
     haft__wakes wakes;
     wakes.count = 0;
@@ -37,4 +38,14 @@ void haft__queue_give_all(haft__lock *lock, haft__queue *queue, uint32_t epoch, 
             return;
         haft__lock_acquire(lock);
     }
+}
+
+void haft__queue_give_before(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result)
+{
+    give(lock, queue, &epoch, result);
+}
+
+void haft__queue_give_all(haft__lock *lock, haft__queue *queue, int result)
+{
+    give(lock, queue, NULL, result);
 }

@@ -17,48 +17,44 @@
 
 #include "base/sizes.h"
 #include "haft/embed.h"
-#include "wait/wait.h"
+#include "wait/arm.h"
 
+/* A node: an arm, so that a select may stand in the queue too. amount is the epoch that it came in, or how many permits it
+ * wants. */
 typedef struct haft_waiter_ {
-    struct haft_waiter_ *next; /* circular; null in no queue */
-    struct haft_waiter_ *previous;
-    haft__record *record;
-    uint32_t epoch;
-    bool is_done;
-    int result;  /* once done; 0 unless somebody says otherwise */
-    size_t want; /* a semaphore's */
+    haft__arm arm; /* first; its link is circular, and null in no queue */
 } haft__waiter;
 
 /* A queue is a pointer to its first waiter, null when empty, so that it is initialised by zeros. */
 typedef haft__waiter *haft__queue;
 
+static inline haft__waiter *haft__waiter_of(haft__link *link)
+{
+    return HAFT__CONTAINER(link, haft__waiter, arm.link);
+}
+
 static inline void haft__queue_append(haft__queue *queue, haft__waiter *w)
 {
-    haft__waiter *first = *queue;
-    if (first == NULL) {
-        w->next = w->previous = w;
-        *queue = w;
+    if (*queue != NULL) {
+        haft__list_append(&(*queue)->arm.link, &w->arm.link); /* before the first is behind the last */
         return;
     }
-    w->previous = first->previous;
-    w->next = first;
-    first->previous->next = w;
-    first->previous = w;
+    haft__list_init(&w->arm.link);
+    *queue = w;
 }
 
 static inline void haft__queue_remove(haft__queue *queue, haft__waiter *w)
 {
-    if (w->next == NULL)
+    if (w->arm.link.next == NULL)
         return;
-    if (w->next == w) {
-        *queue = NULL;
-    } else {
-        w->previous->next = w->next;
-        w->next->previous = w->previous;
-        if (*queue == w)
-            *queue = w->next;
-    }
-    w->next = NULL;
+    if (*queue == w)
+        *queue = w->arm.link.next != &w->arm.link ? haft__waiter_of(w->arm.link.next) : NULL;
+    haft__list_remove(&w->arm.link);
+}
+
+static inline bool haft__waiter_is_done(haft__waiter *w)
+{
+    return haft__load_acquire(&w->arm.is_done) != 0;
 }
 
 /* Those to be woken once the lock is released. */
@@ -80,22 +76,24 @@ static inline void haft__wakes_send(haft__wakes *wakes)
 }
 
 /* Takes a waiter out of the queue and gives it what it waits for. From here on, once the lock is released, the node is
- * its own. False: it no longer wants it. */
+ * its own. False: it is a select in which another arm has happened. */
 static inline bool haft__waiter_give(haft__queue *queue, haft__waiter *w, int result, haft__wakes *wakes)
 {
     haft__queue_remove(queue, w);
-    wakes->records[wakes->count++] = w->record;
-    w->result = result;
-    w->is_done = true;
+    if (!haft__arm_claim(&w->arm))
+        return false;
+    wakes->records[wakes->count++] = haft__arm_complete(&w->arm, result);
     return true;
 }
 
-/* Gives result to everybody who came before that epoch, in batches. The lock is held, and released on return. */
-void haft__queue_give_all(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result);
+/* Gives result to everybody who waits, or who came before that epoch, in batches. The lock is held, and released on return.
+ * The first form is for what nobody comes to wait for any more. */
+void haft__queue_give_all(haft__lock *lock, haft__queue *queue, int result);
+void haft__queue_give_before(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result);
 
-/* Stands in the queue until given something, or refused. The lock is held on entry and on return. Returns what was
+/* Stands in the queue until given something, or refused; `what` says to reports what it waits for, a static phrase. The lock is held on entry and on return. Returns what was
  * given, or the refusal, not yet told: then the waiter is in no queue and has got nothing. Suspends. */
-int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me);
+int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me, const char *what);
 
 /* The calling job's or thread's root, for calls that cannot fail. */
 static inline haft__root *haft__me(void)

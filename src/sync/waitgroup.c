@@ -24,7 +24,7 @@ void haft_waitgroup_done(haft_waitgroup *g)
         haft_panic("haft_waitgroup_done: nothing was left to be done");
     }
     if (--g->count_ == 0)
-        haft__queue_give_all(lock, &g->waiters_, ++g->epoch_, 0);
+        haft__queue_give_before(lock, &g->waiters_, ++g->epoch_, 0);
     else
         haft__lock_release(lock);
 }
@@ -38,8 +38,8 @@ int haft_waitgroup_wait(haft_waitgroup *g)
     haft__lock *lock = haft__lock_at(&g->lock_);
     haft__lock_acquire(lock);
     if (g->count_ != 0) {
-        haft__waiter self = { .epoch = g->epoch_ };
-        rc = haft__queue_wait(lock, &g->waiters_, &self, me);
+        haft__waiter self = { .arm.amount = g->epoch_ };
+        rc = haft__queue_wait(lock, &g->waiters_, &self, me, "a waitgroup");
     }
     haft__lock_release(lock);
     return haft__tell(me, rc);

@@ -244,3 +244,12 @@ int shares(void)
     rc |= haft_barrier_wait(&shared.barrier, NULL);
     return rc | haft_once_call(&shared.once, nothing) | haft_once_call(&shared.once, takes_one, &shared.cell);
 }
+
+int selects_shared(haft_sem *sem, haft_notify *notify, haft_event *event, haft_token *token);
+int selects_shared(haft_sem *sem, haft_notify *notify, haft_event *event, haft_token *token)
+{
+    int rc;
+    haft_arm arms[] = { HAFT_ON_SEM(sem, 2), HAFT_ON_NOTIFY(notify), HAFT_ON_EVENT(event), HAFT_ON_TOKEN(token) };
+    return haft_select(HAFT_ON_SEM(sem, 1, .rc = &rc), HAFT_ON_NOTIFY(notify, .rc = &rc), HAFT_ON_TOKEN(token)) |
+           haft_try_select_array(arms, 4);
+}
