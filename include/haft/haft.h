@@ -10,6 +10,7 @@
 #include <haft/frame.h>
 #include <haft/group.h>
 #include <haft/job.h>
+#include <haft/local.h>
 #include <haft/metrics.h>
 #include <haft/mutex.h>
 #include <haft/notify.h>
@@ -19,6 +20,7 @@
 #include <haft/rwlock.h>
 #include <haft/select.h>
 #include <haft/sem.h>
+#include <haft/shared.h>
 #include <haft/time.h>
 #include <haft/token.h>
 

@@ -56,6 +56,7 @@ static inline void run_body(haft__job *job, haft__root *root)
         job_panicked(job, root, wall.caught);
     else
         job->record.end = root->told ? HAFT_ABORTED : HAFT_RETURNED;
+    haft__locals_end(root);
     if (__builtin_expect(root->held != NULL, 0)) /* it ended with a lock held */
         haft__held_abandon(root, NULL);
 }
@@ -189,6 +190,7 @@ void haft__job_left(haft__job *job, haft__root *root)
     root->blocks = NULL;
     root->catches = NULL;
     root->panicking = NULL;
+    haft__locals_end(root);
     haft__held_abandon(root, NULL);
     job->record.end = HAFT_PANICKED;
     job->record.code = 0;

@@ -22,7 +22,8 @@ static void thread_ends(void *argument)
     haft__job *job = self->job;
     if (!self->has_returned)
         haft__job_left(job, &self->thread.own);
-    haft__held_abandon(&self->thread.own, NULL); /* what a thread-local destructor has locked */
+    haft__locals_end(&self->thread.own); /* what a thread-local destructor has set or locked */
+    haft__held_abandon(&self->thread.own, NULL);
     void *signal_stack = self->thread.signal_stack;
     haft__job_end(job);
     haft__thread_leave(&self->thread);

@@ -29,6 +29,22 @@ static inline void haft__held_remove(haft__root *me, const haft_held_ *held)
     *at = held->next_;
 }
 
+/* A job-local value (src/job/local.c). */
+typedef struct haft__local {
+    void (*end)(haft__root *); /* disposes of the whole list */
+    struct haft__local *next;
+    const void *key;
+    void *value;
+} haft__local;
+
+/* Disposes of the job-local values: user code, which may panic, suspend, and lock. To be called before what is held is
+ * abandoned. */
+static inline void haft__locals_end(haft__root *me)
+{
+    if (__builtin_expect(me->locals != NULL, 0))
+        me->locals->end(me);
+}
+
 /* Abandons what was taken since `mark` was pushed, null: everything. The mark stays. */
 void haft__held_abandon(haft__root *me, const haft_held_ *mark);
 

@@ -31,6 +31,7 @@ static void plain_thread_ends(void *argument)
     haft__thread *thread = argument;
     if (haft__is_forked())
         return; /* whoever held locks is not here to release them */
+    haft__locals_end(&thread->own);
     haft__held_abandon(&thread->own, NULL);
     haft__record_free(thread->own.record);
     haft__thread_leave(thread);

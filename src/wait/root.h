@@ -28,6 +28,8 @@ struct haft__panic;
 /* Found in every root at every switch; anything else means that a stack was overwritten from its far end. */
 #define HAFT__ROOT_MARK UINT64_C(0x68616674726f6f74)
 
+struct haft__local;
+
 /* A lock that is read, in the list of what a job holds. */
 typedef struct haft__read {
     haft_held_ held;
@@ -55,6 +57,7 @@ typedef struct haft__root {
     bool is_refused;               /* there was no memory for a stack: the job ends here without running */
     bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
     haft__fiber_note *note;        /* of the stack */
+    struct haft__local *locals;    /* job-local values, newest first; see wait/held.h */
     uint32_t reads_used;           /* a bit for each of those below */
     uint32_t reads_beyond;         /* locks that are read and found no place there */
     haft__read reads[HAFT__READS];
@@ -146,6 +149,7 @@ static inline void haft__root_renew(haft__root *root, haft__record *record)
     root->catches = NULL;
     root->panicking = NULL;
     root->held = NULL;
+    root->locals = NULL;
     root->deadline = INT64_MAX;
     root->shields = 0;
     root->passes = 0;
