@@ -434,7 +434,7 @@ TEST_FROM_EVERY_CALLER("the abortable form looks at abort on entry, though the m
 
 /* --- fairness ----------------------------------------------------------------------------------------------------- */
 
-static _Atomic bool others_have_had_it;
+static _Atomic bool others_have_had_it, hog_has_it;
 
 /* Never lets go for longer than it takes to lock again. */
 static int hog(void)
@@ -475,6 +475,7 @@ static int hog_as_task(void)
 {
     while (!atomic_load(&others_have_had_it)) {
         check_int(haft_mutex_lock(&the_mutex), ==, 0);
+        atomic_store(&hog_has_it, true);
         check_int(haft_yield(), ==, 0); /* those who want it come to wait meanwhile */
         haft_mutex_unlock(&the_mutex);
     }
@@ -484,6 +485,7 @@ static int hog_as_task(void)
 static int one_worker_with_a_hog(void)
 {
     haft_handle hogging = haft_spawn(hog_as_task);
+    until(atomic_load(&hog_has_it)); /* else it would begin after the other had ended */
     haft_handle other = haft_spawn(lock_ten_times);
     check_int(haft_join(&other), ==, 0);
     atomic_store(&others_have_had_it, true);
