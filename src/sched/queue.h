@@ -164,15 +164,14 @@ static inline bool haft__must_move(const haft__sched *s, const haft__record *rec
 #endif
 }
 
-/* haft__make_ready as the last act of a task on this worker: if it can run here it runs next, past all queues. */
+/* haft__task_ready as the last act of a task on this worker: if it can run here it runs next, past all queues. */
 static inline void haft__sched_ready_at_end(haft__worker *w, haft__record *record)
 {
     haft__sched *s = haft__load_relaxed(&record->home);
-    if (__builtin_expect(haft__is_task(record) && w->sched == s && (record->flags & HAFT__PINNED) == 0, 1) &&
-        !haft__must_move(s, record))
+    if (__builtin_expect(w->sched == s && (record->flags & HAFT__PINNED) == 0, 1) && !haft__must_move(s, record))
         w->successor = record;
     else
-        haft__make_ready(record);
+        haft__task_ready(record);
 }
 
 /* Makes a new record runnable: it runs next here, or soon elsewhere. */

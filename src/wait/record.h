@@ -17,10 +17,11 @@
  * to join, valid while CLAIMED: claim and identity appear in one exchange, so whoever sets DONE knows whom to wake
  * and need not touch the descriptor afterwards.
  *
- * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by the waiter's successor, once its registers
- * are saved (by the waiter itself if it is a thread); PARKED -> RUNNING by exactly one waker, who then makes it
- * ready; RUNNING -> NOTIFIED by a waker who came too early, and the next park returns at once. A parked thread spins for a
- * moment and then makes PARKED -> SLEEPS, so that a waker calls the kernel only for one that is there. */
+ * The wait word decides who wakes a waiter. RUNNING -> PARKED is made by a task's successor, once its registers are
+ * saved; PARKED -> RUNNING by exactly one waker, who then makes it ready; RUNNING -> NOTIFIED by a waker who came too
+ * early, and the next park returns at once. A thread parks as RUNNING -> SPINS, spins for a moment and then makes
+ * SPINS -> SLEEPS, so that a waker calls the kernel only for one that is there. Only the word tells the waker what
+ * was parked: a thread that is woken may end at once, and its record become a task's. */
 #ifndef HAFT_WAIT_RECORD_H
 #define HAFT_WAIT_RECORD_H
 
@@ -53,11 +54,12 @@ enum haft__wait_word {
     HAFT__RUNNING = 0,
     HAFT__PARKED = 1,
     HAFT__NOTIFIED = 2,
+    HAFT__SPINS = 4,  /* parked, a thread that will see the wake by itself */
     HAFT__SLEEPS = 3, /* parked, and not to be woken without the kernel: a thread that has spun in vain */
 };
 static inline bool haft__word_is_parked(uint32_t word)
 {
-    return word == HAFT__PARKED || word == HAFT__SLEEPS;
+    return word == HAFT__PARKED || word == HAFT__SPINS || word == HAFT__SLEEPS;
 }
 
 /* What a record stands for. The first values are those of haft_kind. */

@@ -10,12 +10,12 @@ static void thread_wait(haft__root *root)
 {
     haft__record *record = root->record;
     for (unsigned i = 0; i < HAFT__THREAD_SPINS; i++) {
-        if (haft__load_acquire(&record->word) != HAFT__PARKED)
+        if (haft__load_acquire(&record->word) != HAFT__SPINS)
             return;
         haft__spin("a thread waits to be woken");
     }
-    uint32_t parked = HAFT__PARKED;
-    if (!haft__cas_acq_rel(&record->word, &parked, HAFT__SLEEPS))
+    uint32_t spins = HAFT__SPINS;
+    if (!haft__cas_acq_rel(&record->word, &spins, HAFT__SLEEPS))
         return;
     while (haft__load_acquire(&record->word) == HAFT__SLEEPS) {
         int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__SLEEPS, root->deadline, false);
@@ -45,7 +45,7 @@ void haft__park_for(const char *what, haft__record *whose)
         return;
     }
     uint32_t running = HAFT__RUNNING;
-    if (haft__cas_acq_rel(&record->word, &running, HAFT__PARKED))
+    if (haft__cas_acq_rel(&record->word, &running, HAFT__SPINS))
         thread_wait(root);
     else
         haft__exchange_acquire(&record->word, HAFT__RUNNING);
@@ -62,22 +62,16 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
         return;
     }
     bool heeds = root->shields == 0;
-    /* Release: a waker who reads PARKED sees everything before. Then the light fence, whose partner is the heavy one in
-     * haft_abort: either this load sees the abort, or the aborter sees PARKED. */
-    haft__store_release(&record->word, HAFT__PARKED);
+    /* Release: a waker who reads SPINS sees everything before. Then the light fence, whose partner is the heavy one in
+     * haft_abort: either this load sees the abort, or the aborter sees SPINS. */
+    haft__store_release(&record->word, HAFT__SPINS);
     haft__fence_light();
     if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
-        uint32_t parked = HAFT__PARKED;
-        haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING);
+        uint32_t spins = HAFT__SPINS;
+        haft__cas_acq_rel(&record->word, &spins, HAFT__RUNNING);
     }
     haft__lock_release(lock);
     thread_wait(root);
-}
-
-void haft__make_ready(haft__record *record)
-{
-    if (haft__is_task(record))
-        haft__task_ready(record);
 }
 
 void haft__wake_sleeper(haft__record *record)
@@ -88,12 +82,12 @@ void haft__wake_sleeper(haft__record *record)
 void haft__wake(haft__record *record)
 {
     if (haft__wins_wake(record))
-        haft__make_ready(record);
+        haft__task_ready(record);
 }
 
 void haft__wake_from_signal(haft__record *record)
 {
-    if (haft__wins_wake(record) && haft__is_task(record))
+    if (haft__wins_wake(record))
         haft__task_ready_from_signal(record);
 }
 

@@ -43,8 +43,8 @@ static inline bool haft__is_task(const haft__record *record)
     return haft__load_relaxed(&record->kind) == HAFT__KIND_TASK;
 }
 
-/* True if this call ended a park, so that the caller must make the record ready. A thread that sleeps is woken here, one that
- * spins sees it by itself. */
+/* True if this call ended the park of a task, so that the caller must make it ready. A thread that sleeps is woken here,
+ * one that spins sees it by itself; what the record stands for must not be asked, because the thread may have ended. */
 void haft__wake_sleeper(haft__record *record);
 static inline bool haft__wins_wake(haft__record *record)
 {
@@ -59,8 +59,6 @@ static inline bool haft__wins_wake(haft__record *record)
         return word == HAFT__PARKED;
     }
 }
-
-void haft__make_ready(haft__record *record);
 
 /* Is this abort to be heeded here? */
 static inline bool haft__is_aborted_here(const haft__root *root)
