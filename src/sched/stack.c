@@ -282,8 +282,10 @@ static haft__stack *depot_take(unsigned class)
         haft__lock_release(&depot.lock);
         if (first != NULL)
             return first;
-        if (taken.arena != NULL)
+        if (taken.count != 0)
             return carve(&taken);
+        if (taken.arena != NULL)
+            continue; /* what seemed to be free there is in use or in limbo; it is not looked at again */
         arena *fresh = arena_new(class);
         if (fresh == NULL)
             return NULL;
