@@ -98,9 +98,21 @@ unsigned test_slowness(void);
  * are about to vanish, and fails when the time of the test is nearly over. */
 void test_leak_check(void);
 
+/* --- the simulator ----------------------------------------------------------------------------------------------- */
+
+/* Tests run in the simulator, too (test/sim), unless they say why not. For a file, once, outside of every function: it
+ * is about the kernel. For one test, at the beginning of its body: it needs signals, other processes, files, or a real
+ * thread in the simulated ones' place. */
+#define TEST_FILE_NEEDS_KERNEL(reason) _Static_assert(sizeof(reason) > 1, "a reason")
+#ifdef HAFT_SIM
+#define test_needs_kernel(reason) test__skip("%s", reason)
+#else
+#define test_needs_kernel(reason) ((void)(reason))
+#endif
+
 /* --- behind the macros ------------------------------------------------------------------------------------------- */
 
-enum { TEST__EXIT = 0x100, TEST__KILL = 0x200 };
+enum { TEST__EXIT = 0x100, TEST__KILL = 0x200, TEST__FINDING = 0x400 };
 
 struct test__case {
     const char *sentence;

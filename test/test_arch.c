@@ -9,6 +9,8 @@
 #include "arch/tls.h"
 #include "test.h"
 
+TEST_FILE_NEEDS_KERNEL("it switches between stacks of its own");
+
 /* --- walls ------------------------------------------------------------------------------------------------------- */
 
 struct climb {

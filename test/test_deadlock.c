@@ -26,6 +26,7 @@ struct child {
 
 static struct child begin(int (*scenario)(void))
 {
+    test_needs_kernel("each scenario is a process of its own");
     struct child child = { .length = 0 };
     int fds[2];
     check_int(pipe(fds), ==, 0);

@@ -14,6 +14,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+TEST_FILE_NEEDS_KERNEL("the simulator has a harness of its own");
+
 #ifdef HARNESS_VICTIMS
 
 static void *fails(void *argument)

@@ -208,6 +208,7 @@ static void until_all_sleep(unsigned workers)
 
 TEST("workers sleep without an end once nothing is left to give back")
 {
+    test_needs_kernel("it waits for sleepers by poll");
     os = haft__os_linux;
     os.futex_wait = counted_futex_wait;
     os.advise_each = counted_advise_each;

@@ -21,6 +21,8 @@
 #include "os/os.h"
 #include "test.h"
 
+TEST_FILE_NEEDS_KERNEL("it tests the functions that the simulator has in their place");
+
 static const struct haft__os *const os = &haft__os_linux;
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */

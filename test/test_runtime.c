@@ -506,6 +506,7 @@ TEST("threads that start the default runtime at once start one")
 
 TEST("the number of processors respects the process's affinity")
 {
+    test_needs_kernel("the kernel's view of the machine");
     cpu_set_t all, one;
     check_int(sched_getaffinity(0, sizeof all, &all), ==, 0);
     check_int(haft_cpu_count(), >=, 1);
@@ -536,6 +537,7 @@ static int has_signals_blocked(void)
 
 TEST("the library's own threads take no asynchronous signals")
 {
+    test_needs_kernel("signal masks");
     sigset_t before, after;
     check_int(pthread_sigmask(SIG_SETMASK, NULL, &before), ==, 0);
     for_each_kind(kind) {
@@ -598,6 +600,7 @@ static _Noreturn void leave_child(int status)
 
 TEST("the child of a fork is told that it is one")
 {
+    test_needs_kernel("a process of its own");
     haft_handle alive = haft_spawn(wait_for_token);
     pid_t child = fork();
     check_int(child, >=, 0);
@@ -909,7 +912,7 @@ static int wakes_and_is_stuck(void)
     until(atomic_load(&t.hits) > 0);
     /* Whatever wakes or runs on this worker from here on runs elsewhere. */
     unsigned long before = atomic_load(&t.hits);
-    while (atomic_load(&t.hits) < before + 100)
+    while (atomic_load(&t.hits) < before + rounds(100, 100))
         ;
     end_ping_pong(&t);
     return 0;

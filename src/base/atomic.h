@@ -99,7 +99,9 @@ void haft__fence_setup(void);
 static inline void haft__spin(const char *reason)
 {
     (void)reason;
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(HAFT_SIM)
+    sim_spin(reason); /* declared by the <stdatomic.h> of test/sim */
+#elif defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield" ::: "memory");
