@@ -215,9 +215,10 @@ void haft__job_abort(haft__job *job);
 bool haft__closes_ring_slowly(haft__job *job, const haft__root *me);
 static inline bool haft__closes_ring(haft__job *job, const haft__root *me)
 {
-    /* Nobody waits for most of those who wait. Sequentially consistent: see job/ring.c. */
+    /* Nobody waits for most of those who wait; a wait with a deadline closes nothing. Sequentially consistent: see
+     * job/ring.c. */
     return __builtin_expect((haft__load_seq_cst(&me->record->state) & HAFT__AWAITED) != 0, 0) &&
-           haft__closes_ring_slowly(job, me);
+           me->deadline == INT64_MAX && haft__closes_ring_slowly(job, me);
 }
 
 /* --- Watching (job/watch.c) --- */
