@@ -11,6 +11,8 @@
 
 #include "callers.h"
 
+TEST_FILE_NEEDS_KERNEL("simulated threads have the errno of the one that they run in");
+
 static long thread_id(void)
 {
     return syscall(SYS_gettid);
