@@ -3,11 +3,11 @@
  * The harness behind test.h for programs in the simulator: every test, with many seeds, each run in a forked child of a
  * process that has not used the library yet.
  *
- *     test_job_sim [--list] [--seeds N] [--seconds S] [--first SEED] [--kept FILE] [NAME]
+ *     test_job_sim [--list] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--kept FILE] [NAME]
  *     test_job_sim --seed SEED [--trace] [--here] [NAME]
  *
- * The first form runs N seeds of each test, or as many as fit into S seconds, and before them those that the file keeps of
- * earlier findings. The second runs one and tells all of it; --here without a child, for a debugger.
+ * The first form runs N seeds of each test, or as many as fit into S seconds, or until there are N findings, and before them
+ * those that the file keeps of earlier findings. The second runs one and tells all of it; --here without a child, for a debugger.
  *
  * A seed is a number; an even one has no faults, an odd one those that a correct program does not notice. HAFT_SIM_SEED in
  * the environment is --seed. A finding is told with its seed. The last line is the summary. */
@@ -28,15 +28,15 @@
 #include "test.h"
 #include "world.h"
 
-enum { REAL_SECONDS = 20, MOST_FINDINGS = 3, SHOWN_OUTPUT = 16 << 10 };
+enum { REAL_SECONDS = 20, SHOWN_OUTPUT = 16 << 10 };
 
 static struct {
     const char *part;
     const char *kept;
-    uint64_t seeds, first, seed;
+    uint64_t seeds, first, seed, findings;
     double seconds; /* for each test, in the mean */
     bool lists, is_single, traces, is_here;
-} options = { .seeds = 20, .first = 1 };
+} options = { .seeds = 20, .first = 1, .findings = 3 };
 
 static struct test__case *first_test, **last_link = &first_test;
 
@@ -123,7 +123,9 @@ static void time_is_up(int signal_number)
 
 static void run_here(const struct test__case *test, uint64_t seed)
 {
-    const struct sim_options how = { .seed = seed, .faults = seed % 2 != 0, .trace = options.traces };
+    const struct sim_options how = {
+        .seed = seed, .faults = seed % 2 != 0, .trace = options.traces, .is_debugged = options.is_here
+    };
     running = test;
     signal(SIGALRM, time_is_up);
     alarm(REAL_SECONDS);
@@ -244,8 +246,8 @@ static void show_output(void)
 
 static void tell_finding(const struct test__case *test, uint64_t seed)
 {
-    printf("FINDING %s: %s\n    seed %" PRIu64 " (%s): %s: %s\n", program_invocation_short_name, test->sentence, seed,
-           result->how, sim_verdict_name(result->verdict), result->text);
+    printf("FINDING %s: %s\n    seed %" PRIu64 " (%s), hash %016" PRIx64 ": %s: %s\n", program_invocation_short_name,
+           test->sentence, seed, result->how, result->hash, sim_verdict_name(result->verdict), result->text);
     printf("    again: %s --seed %" PRIu64 " --trace '%s'\n", program_invocation_short_name, seed, test->sentence);
     show_output();
 }
@@ -256,7 +258,7 @@ static void run_seeds(const struct test__case *test, uint64_t seeds)
     uint64_t runs = 0, findings = 0;
     bool is_skipped = false;
     forget_all();
-    while (runs < seeds && findings < MOST_FINDINGS && !is_skipped) {
+    while (runs < seeds && findings < options.findings && !is_skipped) {
         if (options.seconds > 0 && seconds_now() - start > options.seconds)
             break;
         uint64_t seed = options.first + runs++;
@@ -331,8 +333,8 @@ static void usage(const char *name)
 {
     fprintf(
         stderr,
-        "usage: %s [--list] [--seeds N] [--seconds S] [--first SEED] [--seed SEED] [--trace] [--here] [--kept FILE] "
-        "[NAME]\n",
+        "usage: %s [--list] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--seed SEED] [--trace] [--here] "
+        "[--kept FILE] [NAME]\n",
         name);
     exit(2);
 }
@@ -350,6 +352,8 @@ static void read_options(int argc, char **argv)
             options.is_here = true;
         else if (strcmp(argv[i], "--seeds") == 0 && value != NULL)
             options.seeds = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--findings") == 0 && value != NULL)
+            options.findings = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--seconds") == 0 && value != NULL)
             options.seconds = strtod(argv[++i], NULL);
         else if (strcmp(argv[i], "--first") == 0 && value != NULL)

@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -298,3 +301,25 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
     *out = (struct timespec){ .tv_sec = now / 1000000000, .tv_nsec = now % 1000000000 };
     return 0;
 }
+
+/* --- what only a kernel can do ------------------------------------------------------------------------------------ */
+
+/* A test that comes to one of these is left to the kernel: it is skipped, with the function as the reason. */
+#define ONLY_A_KERNEL(type, name, parameters, arguments)                                                               \
+    type __real_##name parameters;                                                                                     \
+    type __wrap_##name parameters;                                                                                     \
+    type __wrap_##name parameters                                                                                      \
+    {                                                                                                                  \
+        if (sim_is_running())                                                                                          \
+            sim_finding(SIM_SKIPPED, "it calls %s", #name);                                                            \
+        return __real_##name arguments;                                                                                \
+    }
+
+ONLY_A_KERNEL(pid_t, fork, (void), ())
+ONLY_A_KERNEL(int, kill, (pid_t process, int number), (process, number))
+ONLY_A_KERNEL(int, pthread_kill, (pthread_t thread, int number), (thread, number))
+ONLY_A_KERNEL(unsigned, alarm, (unsigned seconds), (seconds))
+ONLY_A_KERNEL(int, poll, (struct pollfd * fds, nfds_t count, int span), (fds, count, span))
+ONLY_A_KERNEL(int, setitimer, (int which, const struct itimerval *span, struct itimerval *before),
+              (which, span, before))
+ONLY_A_KERNEL(int, timer_create, (clockid_t clock, struct sigevent *event, timer_t *timer), (clock, event, timer))

@@ -241,12 +241,12 @@ void sim_look_for_lost_wake_ups(void)
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
-void sim_report_deadlock(void)
+void sim_report_deadlock(bool has_main_ended)
 {
     struct text text = { .length = 0 };
-    add(&text, "nothing can run, and nobody waits for the clock");
+    add(&text, "%s, and nobody waits for the clock", has_main_ended ? "the main thread has ended" : "nothing can run");
     add_everybody(&text);
-    sim_finding(SIM_DEADLOCK, "%s", text.bytes);
+    sim_finding(has_main_ended ? SIM_LEAK : SIM_DEADLOCK, "%s", text.bytes);
 }
 
 void sim_report_livelock(void)

@@ -59,6 +59,7 @@ struct sim_options {
     uint64_t seed;
     bool faults;      /* those in front of the list, and a kernel that lacks this and that */
     bool trace;       /* tell every decision on standard error */
+    bool is_debugged; /* leave faults to a debugger */
     uint64_t steps;   /* at most; 0: SIM_STEPS */
     unsigned workers; /* what the machine has; 0: the seed decides, from 1 to 4 */
 };
@@ -104,6 +105,10 @@ static inline uint64_t sim_below(uint64_t n)
 }
 /* How often the calling thread was let go on; and steps so far. */
 uint64_t sim_steps(void);
+/* This run may have so many steps, instead of SIM_STEPS. */
+void sim_limit_steps(uint64_t steps);
+/* A test that must end in a finding of that kind, told with that text. */
+#define TEST_FINDS(sentence, verdict, text) TEST__DEFINE(__LINE__, sentence, 1, TEST__FINDING | (verdict), text)
 /* Ends the run with a finding. */
 __attribute__((noreturn, format(printf, 2, 3))) void sim_finding(enum sim_verdict verdict, const char *format, ...);
 

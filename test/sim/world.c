@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,11 @@ bool sim_fault(enum sim_fault kind)
 bool sim_weak_fails(void)
 {
     return sim_fault(SIM_WEAK);
+}
+
+void sim_limit_steps(uint64_t steps)
+{
+    sim_world.options.steps = steps;
 }
 
 bool sim_is_running(void)
@@ -304,7 +310,7 @@ static void pass_time(int64_t next)
     if (!is_delayed)
         sim_look_for_lost_wake_ups();
     if (next == SIM_FOREVER)
-        sim_report_deadlock();
+        sim_report_deadlock(sim_world.has_main_ended);
     sim_world.steps_given += (uint64_t)budget;
     sim_budget = budget;
     sim_world.is_running = true;
@@ -545,6 +551,23 @@ static void forget(sim_thread *thread)
         spare[spare_count++] = thread;
 }
 
+/* The kernel would tell of a fault by ending the process; here it is a finding like others, with its hash. */
+static void fault(int number)
+{
+    sim_world.is_running = false;
+    sim_finding(SIM_FAILED, "signal %d in thread t%u, after %s", number, sim_world.self->id, sim_world.self->place);
+}
+
+static void catch_faults(void)
+{
+    static char stack[65536];
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
+    struct sigaction action = { .sa_handler = fault, .sa_flags = SA_ONSTACK };
+    sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = sizeof stack }, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
 static bool somebody_is_left(void)
 {
     for (uint32_t i = 0; i < sim_world.alive; i++)
@@ -557,6 +580,7 @@ void sim_thread_end(void)
 {
     sim_thread *self = sim_world.self;
     sim_call("thread ends", self->id);
+    sim_world.has_main_ended |= self->id == 0;
     self->state = SIM_ENDED;
     for (uint32_t i = 0; i < sim_world.alive; i++)
         if (sim_world.threads[i]->state == SIM_JOINS && sim_world.threads[i]->joins == self)
@@ -660,6 +684,8 @@ void sim_run(const struct sim_options *options, void (*body)(void), struct sim_r
     dl_iterate_phdr(find_tls, NULL);
     draw_world();
     sim_memory_init();
+    if (!options->is_debugged)
+        catch_faults();
     sim_thread *first = sim_thread_new(enter, argument, (size_t)8 << 20, "main");
     first->is_joinable = false;
     sim_thread caller = { .state = SIM_RUNS, .tls = malloc(tls.size + 1) };

@@ -66,6 +66,7 @@ extern struct sim_world {
     sim_thread **threads; /* all that were ever made and are not forgotten, by id */
     uint32_t thread_count;
     uint32_t alive;
+    bool has_main_ended;
 
     uint64_t steps_given; /* points handed out, those still in sim_budget included */
     int64_t time;         /* beside what points cost */
@@ -128,7 +129,7 @@ bool sim_memory_is_wrong(char *text, size_t size);
 /* No thread can run. Ends the run if somebody sleeps in spite of a reason to wake. */
 void sim_look_for_lost_wake_ups(void);
 /* Nobody can run or will: ends the run. */
-void sim_report_deadlock(void) __attribute__((noreturn));
+void sim_report_deadlock(bool has_main_ended) __attribute__((noreturn));
 void sim_report_livelock(void) __attribute__((noreturn));
 /* Everything has ended: ends the run if something is left. */
 void sim_look_for_leaks(void);
