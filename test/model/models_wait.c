@@ -169,7 +169,7 @@ MODEL("park under a lock: a deadline strikes meanwhile")
     me->deadline = INT64_MAX;
     model_join(other);
     /* A wake that came too late ends the next park at most. */
-    model_check(haft__load_relaxed(&me->record->word) != HAFT__PARKED);
+    model_check(!haft__word_is_parked(haft__load_relaxed(&me->record->word)));
 }
 
 /* --- timers --------------------------------------------------------------------------------------------------------------- */

@@ -3,13 +3,13 @@
  * The harness behind test.h for programs in the simulator: every test, with many seeds, each run in a forked child of a
  * process that has not used the library yet.
  *
- *     test_job_sim [--list] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--kept FILE] [NAME]
+ *     test_job_sim [--list] [--calm] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--kept FILE] [NAME]
  *     test_job_sim --seed SEED [--trace] [--here] [NAME]
  *
  * The first form runs N seeds of each test, or as many as fit into S seconds, or until there are N findings, and before them
  * those that the file keeps of earlier findings. The second runs one and tells all of it; --here without a child, for a debugger.
  *
- * A seed is a number; an even one has no faults, an odd one those that a correct program does not notice. HAFT_SIM_SEED in
+ * --calm takes even seeds alone. A seed is a number; an even one has no faults, an odd one those that a correct program does not notice. HAFT_SIM_SEED in
  * the environment is --seed. A finding is told with its seed. The last line is the summary. */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static struct {
     const char *kept;
     uint64_t seeds, first, seed, findings;
     double seconds; /* for each test, in the mean */
-    bool lists, is_single, traces, is_here;
+    bool lists, is_single, traces, is_here, is_calm;
 } options = { .seeds = 20, .first = 1, .findings = 3 };
 
 static struct test__case *first_test, **last_link = &first_test;
@@ -262,6 +262,8 @@ static void run_seeds(const struct test__case *test, uint64_t seeds)
         if (options.seconds > 0 && seconds_now() - start > options.seconds)
             break;
         uint64_t seed = options.first + runs++;
+        if (options.is_calm)
+            seed *= 2;
         if (!run_child(test, seed)) {
             findings++;
             tell_finding(test, seed);
@@ -333,7 +335,7 @@ static void usage(const char *name)
 {
     fprintf(
         stderr,
-        "usage: %s [--list] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--seed SEED] [--trace] [--here] "
+        "usage: %s [--list] [--calm] [--seeds N] [--seconds S] [--first SEED] [--findings N] [--seed SEED] [--trace] [--here] "
         "[--kept FILE] [NAME]\n",
         name);
     exit(2);
@@ -348,6 +350,8 @@ static void read_options(int argc, char **argv)
             options.lists = true;
         else if (strcmp(argv[i], "--trace") == 0)
             options.traces = true;
+        else if (strcmp(argv[i], "--calm") == 0)
+            options.is_calm = true;
         else if (strcmp(argv[i], "--here") == 0)
             options.is_here = true;
         else if (strcmp(argv[i], "--seeds") == 0 && value != NULL)

@@ -46,7 +46,8 @@ static bool is_job(const haft__record *record)
 
 static bool is_parked(const haft__record *record)
 {
-    return haft__load_relaxed(&record->kind) != HAFT__KIND_FREE && haft__is_parked(haft__load_relaxed(&record->word));
+    return haft__load_relaxed(&record->kind) != HAFT__KIND_FREE &&
+           haft__word_is_parked(haft__load_relaxed(&record->word));
 }
 
 static void add_record(struct text *text, haft__record *record)

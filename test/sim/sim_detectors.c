@@ -144,7 +144,7 @@ TEST("who is woken after the change is not")
 static haft__job *parked_job(haft_handle h)
 {
     haft__job *job = haft__job_of_handle(&h);
-    while (!haft__is_parked(haft__load_acquire(&job->record.word)))
+    while (!haft__word_is_parked(haft__load_acquire(&job->record.word)))
         sched_yield();
     return job;
 }
