@@ -959,14 +959,15 @@ static void storm(haft_kind worker, bool aborts)
     _Atomic long in = 0, out = 0;
     check_int(haft_actor_start(&a, &s, .kind = worker, .capacity = 4), ==, 0);
     haft_handle clients[CLIENTS];
+    size_t n = rounds(1000, 50000);
     for (unsigned i = 0; i < CLIENTS; i++)
-        clients[i] = haft_spawn(storms, (&(struct storm){ &a, &in, &out, 77 + i, rounds(1000, 50000) }),
+        clients[i] = haft_spawn(storms, (&(struct storm){ &a, &in, &out, 77 + i, n }),
                                 .kind = i % 3 == 2 ? HAFT_THREAD : HAFT_TASK);
     if (aborts) {
-        until(atomic_load(&in) > 500);
+        until(atomic_load(&in) > (long)n / 2);
         check_int(haft_abort(clients[0]), ==, 0);
         check_int(haft_abort(clients[2]), ==, 0);
-        until(atomic_load(&in) > 800);
+        until(atomic_load(&in) > (long)n * 4 / 5);
         check_int(haft_actor_abort(&a), ==, 0);
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
