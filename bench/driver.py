@@ -265,6 +265,57 @@ WORKLOADS = (
             ("1M", 1_000_000, {("sleep", w, "end"): 2000 for w in (1, 2)}),
         )
     ),
+    *(
+        Workload(
+            "W7",
+            f"calls to an actor and its answers, mailbox 32, {clients} client{'s' if clients != '1' else ''}",
+            n=200_000,
+            ours=(haft(clients),),
+            peers=(Entry("go", clients), *tokio(clients)),
+            goals=goals,
+        )
+        for clients, goals in (
+            ("1", {("1", 1, "warm"): 105, ("1", 2, "warm"): 120}),
+            ("100", {("100", 1, "warm"): 110, ("100", 2, "warm"): 250}),
+        )
+    ),
+    Workload(
+        "W12",
+        "mutex: lock and unlock, nobody else wants it",
+        n=2_000_000,
+        workers=(1,),
+        ours=(haft("mutex"), haft("mutex-thread")),
+        peers=(
+            Entry("go", "mutex"),
+            Entry("tokio", "mutex"),
+            Entry("parking_lot", "mutex"),
+            Entry("pthread", "mutex"),
+        ),
+        goals={("mutex", 1, "warm"): 15, ("mutex-thread", 1, "warm"): 15},
+    ),
+    Workload(
+        "W12c",
+        "mutex: lock and unlock, four want it",
+        n=2_000_000,
+        workers=(2,),
+        ours=(haft("tasks"), haft("threads"), haft("mixed")),
+        peers=(
+            Entry("go", "mutex-4"),
+            Entry("tokio", "mutex-4"),
+            Entry("parking_lot", "mutex-4"),
+            Entry("pthread", "mutex-4"),
+        ),
+        goals={("tasks", 2, "warm"): 40, ("threads", 2, "warm"): 40, ("mixed", 2, "warm"): 40},
+    ),
+    Workload(
+        "W12s",
+        "semaphore: acquire and release, nobody else wants it",
+        n=2_000_000,
+        workers=(1,),
+        ours=(haft("sem"), haft("sem-thread")),
+        peers=(Entry("tokio", "sem"), Entry("pthread", "sem")),
+        goals={("sem", 1, "warm"): 15, ("sem-thread", 1, "warm"): 15},
+    ),
     Workload(
         "W9",
         "bytes per idle task, 100k alive",
@@ -365,6 +416,7 @@ GROWTH = (
 NAMES = ("PHYS",) + tuple(dict.fromkeys(w.name for w in WORKLOADS)) + ("GROWTH", "LOCKED")
 
 # Where the program of a contender lies in the build, and what to install for a peer that is missing.
+RUST = "cargo librust-tokio-dev librust-rayon-dev librust-crossbeam-channel-dev librust-parking-lot-dev"
 CONTENDERS = {
     "haft": ("bench/haft", None),
     "floor": ("bench/floor", None),
@@ -372,10 +424,11 @@ CONTENDERS = {
     "tbb": ("bench/tbb", "libtbb-dev g++"),
     "boost_fiber": ("bench/boost_fiber", "libboost-fiber-dev g++"),
     "go": ("bench/peers/go", "golang-go"),
-    "rust_std": ("bench/peers/rust_std", "cargo librust-tokio-dev librust-rayon-dev"),
-    "rayon": ("bench/peers/rayon", "cargo librust-tokio-dev librust-rayon-dev"),
-    "crossbeam": ("bench/peers/crossbeam", "cargo librust-tokio-dev librust-rayon-dev librust-crossbeam-channel-dev"),
-    "tokio": ("bench/peers/tokio", "cargo librust-tokio-dev librust-rayon-dev"),
+    "rust_std": ("bench/peers/rust_std", RUST),
+    "rayon": ("bench/peers/rayon", RUST),
+    "crossbeam": ("bench/peers/crossbeam", RUST),
+    "tokio": ("bench/peers/tokio", RUST),
+    "parking_lot": ("bench/peers/parking_lot", RUST),
 }
 
 

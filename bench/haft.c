@@ -304,6 +304,139 @@ static int w10_sleep(struct sample_request *request)
     return 0;
 }
 
+/* --- W12: a mutex and a semaphore --------------------------------------------------------------------------------- */
+
+struct counter {
+    haft_mutex mutex;
+    haft_sem sem;
+    uint64_t count;
+};
+
+static struct counter counter = { .mutex = HAFT_MUTEX_INIT, .sem = HAFT_SEM_INIT(1) };
+
+static int count_by_mutex(size_t *turns)
+{
+    for (size_t i = 0; i < *turns; i++) {
+        sample_check(haft_mutex_lock(&counter.mutex) == 0);
+        counter.count++;
+        haft_mutex_unlock(&counter.mutex);
+    }
+    return 0;
+}
+
+static int count_by_sem(size_t *turns)
+{
+    for (size_t i = 0; i < *turns; i++) {
+        sample_check(haft_sem_acquire(&counter.sem) == 0);
+        counter.count++;
+        haft_sem_release(&counter.sem);
+    }
+    return 0;
+}
+
+struct contenders {
+    int (*body)(size_t *);
+    unsigned jobs;
+    unsigned threads; /* so many of them */
+};
+
+static void contend(void *context, size_t n)
+{
+    const struct contenders *c = context;
+    size_t turns = n / c->jobs;
+    haft_handle h[4];
+    counter.count = 0;
+    if (c->jobs == 1)
+        c->body(&turns);
+    for (unsigned i = 0; c->jobs > 1 && i < c->jobs; i++)
+        h[i] = haft_spawn(c->body, &turns, .kind = i < c->threads ? HAFT_THREAD : HAFT_TASK);
+    for (unsigned i = 0; c->jobs > 1 && i < c->jobs; i++)
+        sample_check(haft_join(&h[i]) == 0);
+    sample_check(counter.count == turns * c->jobs);
+}
+
+static int w12(struct sample_request *request, struct contenders contenders)
+{
+    sample_cold_and_warm(contend, &contenders, request->n, request->n);
+    return 0;
+}
+
+static int w12_mutex(struct sample_request *request)
+{
+    return w12(request, (struct contenders){ count_by_mutex, 1, 0 });
+}
+
+static int w12_mutex_tasks(struct sample_request *request)
+{
+    return w12(request, (struct contenders){ count_by_mutex, 4, 0 });
+}
+
+static int w12_mutex_threads(struct sample_request *request)
+{
+    return w12(request, (struct contenders){ count_by_mutex, 4, 4 });
+}
+
+static int w12_mutex_mixed(struct sample_request *request)
+{
+    return w12(request, (struct contenders){ count_by_mutex, 4, 2 });
+}
+
+static int w12_sem(struct sample_request *request)
+{
+    return w12(request, (struct contenders){ count_by_sem, 1, 0 });
+}
+
+/* --- W7: calls to an actor ---------------------------------------------------------------------------------------- */
+
+struct total {
+    uint64_t sum;
+};
+typedef HAFT_ACTOR(struct total) totaller;
+
+static int add_to_total(struct total *t, uint64_t *number)
+{
+    t->sum += *number;
+    *number = t->sum;
+    return 0;
+}
+
+struct asker {
+    const totaller *actor;
+    size_t turns;
+};
+
+static int ask(struct asker *a)
+{
+    for (size_t i = 0; i < a->turns; i++) {
+        uint64_t number = 1;
+        sample_check(haft_call(a->actor, add_to_total, &number) == 0);
+    }
+    return 0;
+}
+
+static void calls_by_clients(void *context, size_t n)
+{
+    const size_t clients = *(const size_t *)context;
+    haft_handle handles[100];
+    struct total total = { 0 };
+    totaller actor;
+    sample_check(haft_actor_start(&actor, &total) == 0);
+    for (size_t i = 0; i < clients; i++)
+        handles[i] = haft_spawn(ask, (&(struct asker){ &actor, n / clients }));
+    for (size_t i = 0; i < clients; i++)
+        sample_check(haft_join(&handles[i]) == 0);
+    sample_check(haft_actor_join(&actor, &total) == 0);
+    sample_check(total.sum == n / clients * clients);
+}
+
+static int w7_call(struct sample_request *request)
+{
+    size_t clients = strtoul(request->variant, NULL, 10);
+    sample_check(clients == 1 || clients == 100);
+    sample_cold_and_warm(calls_by_clients, &clients, request->n, request->n);
+    return 0;
+}
+
 /* --- IDLE: a runtime without work --------------------------------------------------------------------------------- */
 
 static int idle_runtime(struct sample_request *request)
@@ -341,16 +474,33 @@ static const struct {
     int (*run)(struct sample_request *);
     bool as_a_task; /* run as the main task of a runtime, not by the plain main thread */
 } workloads[] = {
-    { "W1", "thread", w1_thread, false },    { "W2", "task", w2_task, true },
-    { "W2x", "task", w2x_task, false },      { "W3", "spawn", w3_spawn, true },
-    { "W3", "set", w3_set, true },           { "W3b", "park", w3b_park, true },
-    { "W4", "yield", w4_yield, true },       { "W9", "park", w9_park, true },
-    { "IDLE", "bare", idle_runtime, false }, { "IDLE", "parked", idle_with_waiting_tasks, false },
-    { "W5", NULL, w5_ping_pong, true },      { "W5t", NULL, w5_ping_pong, false },
-    { "W5x", NULL, w5_ping_pong, true },     { "W6", NULL, w6_throughput, true },
-    { "W6t", NULL, w6_throughput, false },   { "W13", "select", w13_select, true },
-    { "W8", "both", w8_both, true },         { "W8", "spawn", w8_spawn, true },
+    { "W1", "thread", w1_thread, false },
+    { "W2", "task", w2_task, true },
+    { "W2x", "task", w2x_task, false },
+    { "W3", "spawn", w3_spawn, true },
+    { "W3", "set", w3_set, true },
+    { "W3b", "park", w3b_park, true },
+    { "W4", "yield", w4_yield, true },
+    { "W9", "park", w9_park, true },
+    { "IDLE", "bare", idle_runtime, false },
+    { "IDLE", "parked", idle_with_waiting_tasks, false },
+    { "W5", NULL, w5_ping_pong, true },
+    { "W5t", NULL, w5_ping_pong, false },
+    { "W5x", NULL, w5_ping_pong, true },
+    { "W6", NULL, w6_throughput, true },
+    { "W6t", NULL, w6_throughput, false },
+    { "W13", "select", w13_select, true },
+    { "W8", "both", w8_both, true },
+    { "W8", "spawn", w8_spawn, true },
     { "W10", "sleep", w10_sleep, true },
+    { "W7", NULL, w7_call, true },
+    { "W12", "mutex", w12_mutex, true },
+    { "W12", "mutex-thread", w12_mutex, false },
+    { "W12c", "tasks", w12_mutex_tasks, true },
+    { "W12c", "threads", w12_mutex_threads, true },
+    { "W12c", "mixed", w12_mutex_mixed, true },
+    { "W12s", "sem", w12_sem, true },
+    { "W12s", "sem-thread", w12_sem, false },
 };
 
 int main(int argc, char **argv)

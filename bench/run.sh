@@ -47,12 +47,12 @@ build_rust() (
     "$cargo" build --release --offline --target-dir target \
         --config 'source.crates-io.replace-with = "debian"' \
         --config 'source.debian.directory = "/usr/share/cargo/registry"'
-    for program in rust_std rayon tokio crossbeam; do
+    for program in rust_std parking_lot rayon tokio crossbeam; do
         cp "target/release/$program" "$peers/$program"
     done
 )
 
-rm -f "$peers/go" "$peers/rust_std" "$peers/rayon" "$peers/tokio" "$peers/crossbeam"
+rm -f "$peers/go" "$peers/rust_std" "$peers/parking_lot" "$peers/rayon" "$peers/tokio" "$peers/crossbeam"
 if command -v go >/dev/null; then
     build go build_go || :
 fi

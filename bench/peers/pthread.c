@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The peer pthread: an OS thread is started and joined, one at a time. */
+ * The peer pthread: an OS thread is started and joined, one at a time; its mutex, and the semaphore of the C library. */
 #include "../sample.h"
 
 #include <gnu/libc-version.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,51 @@ static void one_at_a_time(void *context, size_t n)
     sample_check(sum == sample_expected_sum(n));
 }
 
+static struct {
+    pthread_mutex_t mutex;
+    sem_t sem;
+    uint64_t count;
+} counter = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+static void *count_by_mutex(void *argument)
+{
+    for (size_t i = 0; i < *(size_t *)argument; i++) {
+        pthread_mutex_lock(&counter.mutex);
+        counter.count++;
+        pthread_mutex_unlock(&counter.mutex);
+    }
+    return argument;
+}
+
+static void mutex_alone(void *context, size_t n)
+{
+    (void)context;
+    count_by_mutex(&n);
+}
+
+static void mutex_by_four(void *context, size_t n)
+{
+    (void)context;
+    pthread_t threads[4];
+    size_t turns = n / 4;
+    counter.count = 0;
+    for (int i = 0; i < 4; i++)
+        sample_check(pthread_create(&threads[i], NULL, count_by_mutex, &turns) == 0);
+    for (int i = 0; i < 4; i++)
+        sample_check(pthread_join(threads[i], NULL) == 0);
+    sample_check(counter.count == 4 * turns);
+}
+
+static void sem_alone(void *context, size_t n)
+{
+    (void)context;
+    for (size_t i = 0; i < n; i++) {
+        sample_check(sem_wait(&counter.sem) == 0);
+        counter.count++;
+        sem_post(&counter.sem);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "version") == 0) {
@@ -38,6 +84,16 @@ int main(int argc, char **argv)
     struct sample_request request = sample_request_of(argc, argv);
     if (sample_asks(&request, "W1", "thread")) {
         sample_cold_and_warm(one_at_a_time, NULL, request.n, request.n);
+        return 0;
+    }
+    void (*work)(void *, size_t) = sample_asks(&request, "W12", "mutex")      ? mutex_alone
+                                   : sample_asks(&request, "W12c", "mutex-4") ? mutex_by_four
+                                   : sample_asks(&request, "W12s", "sem")     ? sem_alone
+                                                                              : NULL;
+    if (work != NULL) {
+        one_at_a_time(NULL, 1); /* the C library leaves the locked instructions out before there was a second thread */
+        sample_check(sem_init(&counter.sem, 0, 1) == 0);
+        sample_cold_and_warm(work, NULL, request.n, request.n);
         return 0;
     }
     fprintf(stderr, "pthread has no workload %s %s\n", request.workload, request.variant);

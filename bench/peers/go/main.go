@@ -345,6 +345,65 @@ func idleSecond() {
 	report("idle", "us/s", (cpuNanoseconds()-before)/1e3, 0)
 }
 
+var mutex sync.Mutex
+var counted int
+
+func countByMutex(n int) {
+	for i := 0; i < n; i++ {
+		mutex.Lock()
+		counted++
+		mutex.Unlock()
+	}
+}
+
+func mutexByFour(n int) {
+	var group sync.WaitGroup
+	counted = 0
+	group.Add(4)
+	for k := 0; k < 4; k++ {
+		go func() {
+			countByMutex(n / 4)
+			group.Done()
+		}()
+	}
+	group.Wait()
+	check(counted == n/4*4)
+}
+
+// An owner serves calls: a request is a number and the channel for its answer.
+type call struct {
+	number uint64
+	answer chan uint64
+}
+
+func callsByClients(n, clients int) {
+	mailbox := make(chan call, 32)
+	go func() {
+		sum := uint64(0)
+		for c := range mailbox {
+			sum += c.number
+			c.answer <- sum
+		}
+	}()
+	var group sync.WaitGroup
+	group.Add(clients)
+	for i := 0; i < clients; i++ {
+		go func() {
+			answer := make(chan uint64, 1)
+			for turn := 0; turn < n/clients; turn++ {
+				mailbox <- call{1, answer}
+				<-answer
+			}
+			group.Done()
+		}()
+	}
+	group.Wait()
+	answer := make(chan uint64, 1)
+	mailbox <- call{0, answer}
+	check(<-answer == uint64(n/clients*clients))
+	close(mailbox)
+}
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "version" {
 		fmt.Println(runtime.Version())
@@ -396,6 +455,14 @@ func main() {
 		})
 	case "W10 sleep":
 		sleeps(n)
+	case "W12 mutex":
+		coldAndWarm(n, n, countByMutex)
+	case "W12c mutex-4":
+		coldAndWarm(n, n, mutexByFour)
+	case "W7 1":
+		coldAndWarm(n, n, func(n int) { callsByClients(n, 1) })
+	case "W7 100":
+		coldAndWarm(n, n, func(n int) { callsByClients(n, 100) })
 	case "W9 own":
 		bytesPerWaiting(n, true)
 	case "W9 gate":

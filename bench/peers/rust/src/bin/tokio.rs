@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot, Semaphore};
+use tokio::sync::{mpsc, oneshot, Mutex, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 async fn one_at_a_time(n: usize) {
@@ -219,6 +219,67 @@ async fn select_and_send_back(n: usize) {
     assert_eq!(sum, n as u64);
 }
 
+async fn count_by_mutex(counter: Arc<Mutex<u64>>, turns: usize) {
+    for _ in 0..turns {
+        *counter.lock().await += 1;
+    }
+}
+
+async fn mutex_by_four(n: usize) {
+    let counter = Arc::new(Mutex::new(0));
+    let tasks: Vec<_> = (0..4).map(|_| tokio::spawn(count_by_mutex(counter.clone(), n / 4))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*counter.lock().await, (n / 4 * 4) as u64);
+}
+
+async fn sem_alone(n: usize) {
+    let sem = Semaphore::new(1);
+    for _ in 0..n {
+        drop(sem.acquire().await.unwrap());
+    }
+}
+
+struct Call {
+    number: u64,
+    answer: oneshot::Sender<u64>,
+}
+
+async fn ask(mailbox: &mpsc::Sender<Call>, number: u64) -> u64 {
+    let (answer, reply) = oneshot::channel();
+    assert!(mailbox.send(Call { number, answer }).await.is_ok());
+    reply.await.unwrap()
+}
+
+/// An owner serves calls: a request is a number and a oneshot channel for its answer.
+async fn calls_by_clients(n: usize, clients: usize) {
+    let (mailbox, mut calls) = mpsc::channel::<Call>(32);
+    let owner = tokio::spawn(async move {
+        let mut sum = 0;
+        while let Some(call) = calls.recv().await {
+            sum += call.number;
+            let _ = call.answer.send(sum);
+        }
+    });
+    let tasks: Vec<_> = (0..clients)
+        .map(|_| {
+            let mailbox = mailbox.clone();
+            tokio::spawn(async move {
+                for _ in 0..n / clients {
+                    ask(&mailbox, 1).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(ask(&mailbox, 0).await, (n / clients * clients) as u64);
+    drop(mailbox);
+    owner.await.unwrap();
+}
+
 /// `cold_and_warm` inside one task, so that entering the runtime from outside is not part of the work.
 async fn cold_and_warm_task<F: Future<Output = ()>>(operations: usize, work: impl Fn() -> F) {
     let start = Moment::now();
@@ -264,6 +325,11 @@ fn main() {
         ("W10", "sleep") => as_task(r, sleeps(n)),
         ("W9", "own") => as_task(r, bytes_per_waiting(n, true)),
         ("W9", "gate") => as_task(r, bytes_per_waiting(n, false)),
+        ("W12", "mutex") => as_task(r, cold_and_warm_task(n, move || count_by_mutex(Arc::new(Mutex::new(0)), n))),
+        ("W12c", "mutex-4") => as_task(r, cold_and_warm_task(n, move || mutex_by_four(n))),
+        ("W12s", "sem") => as_task(r, cold_and_warm_task(n, move || sem_alone(n))),
+        ("W7", "1") => as_task(r, cold_and_warm_task(n, move || calls_by_clients(n, 1))),
+        ("W7", "100") => as_task(r, cold_and_warm_task(n, move || calls_by_clients(n, 100))),
         ("IDLE", "bare") => {
             as_task(r, one_at_a_time(n));
             idle_second();
