@@ -26,7 +26,7 @@ TEST_FROM_EVERY_CALLER("the value ends with its last owner, once; none is nothin
     _Atomic int drops = 0;
     haft_shared a, b, none = { 0 };
     check_int(haft_shared_new(&a, (&(struct value){ .number = 7, .drops = &drops }), .drop = drop_value), ==, 0);
-    haft_shared_clone(&a, &b);
+    check_int(haft_shared_clone(&a, &b), ==, 0);
     check_ptr(haft_shared_get(&a), ==, haft_shared_get(&b));
     check_int(((struct value *)haft_shared_get(&b))->number, ==, 7);
     haft_shared_drop(&a);
@@ -35,7 +35,7 @@ TEST_FROM_EVERY_CALLER("the value ends with its last owner, once; none is nothin
     check_int(atomic_load(&drops), ==, 0);
     haft_shared_drop(&b);
     check_int(atomic_load(&drops), ==, 1);
-    haft_shared_clone(&none, &a);
+    check_int(haft_shared_clone(&none, &a), ==, HAFT_EINVAL);
     haft_shared_drop(&none);
     check_ptr(haft_shared_get(&a), ==, NULL);
     int number = 3;
@@ -66,7 +66,7 @@ TEST_FROM_EVERY_CALLER("a weak reference finds the value as long as somebody own
     haft_shared a, b;
     haft_shared_weak weak, other, none = { 0 };
     check_int(haft_shared_new(&a, (&(struct value){ .drops = &drops }), .drop = drop_value), ==, 0);
-    haft_shared_downgrade(&a, &weak);
+    check_int(haft_shared_downgrade(&a, &weak), ==, 0);
     haft_shared_downgrade(&a, &other);
     check_int(haft_shared_upgrade(&weak, &b), ==, 0);
     haft_shared_drop(&a);

@@ -206,6 +206,14 @@ HAFT_API_ int haft_weak_client_drop(void *weak);
         sizeof *(state);                                                                                               \
     })
 
+/* The same where it is asked for, 0 for HAFT_NO_FRAME. */
+#define HAFT_STATE_BACK_SIZE_(end, state)                                                                              \
+    __extension__({                                                                                                    \
+        _Static_assert(HAFT_IS_BARE_(state) || HAFT_SAME_(state, __typeof__((end)->state_)),                           \
+                       "haft: the state is of another type than HAFT_ACTOR(T) says");                                  \
+        HAFT_FRAME_SIZE_(state);                                                                                       \
+    })
+
 #define HAFT_SERVES_(fn, end, p)                                                                                       \
     (HAFT_SAME_(fn, int (*)(__typeof__((end)->state_), __typeof__(p))) ||                                              \
      HAFT_SAME_(fn, int (*)(__typeof__((end)->state_), const __typeof__(*(p)) *)) ||                                   \
@@ -248,10 +256,10 @@ HAFT_API_ int haft_weak_client_drop(void *weak);
 #define haft_actor_len(end) haft_actor_len_raw(&(end)->end_)
 #define haft_actor_join(...) HAFT_CAT_(haft_actor_join_, HAFT_COUNT_(__VA_ARGS__))(__VA_ARGS__)
 #define haft_actor_join_1(actor) haft_actor_join_raw(&(actor)->owner_, NULL, 0)
-#define haft_actor_join_M(actor, state) haft_actor_join_raw(&(actor)->owner_, (state), HAFT_STATE_SIZE_(actor, state))
+#define haft_actor_join_M(actor, state)                                                                                \
+    haft_actor_join_raw(&(actor)->owner_, (state), HAFT_STATE_BACK_SIZE_(actor, state))
 #define haft_actor_join_outcome(actor, state, out)                                                                     \
-    haft_actor_join_outcome_raw(&(actor)->owner_, (state), HAFT_IS_BARE_(state) ? (size_t)0 : HAFT_FRAME_SIZE_(state), \
-                                (out))
+    haft_actor_join_outcome_raw(&(actor)->owner_, (state), HAFT_STATE_BACK_SIZE_(actor, state), (out))
 
 /* The two ends are of one state. */
 #define HAFT_ENDS_MATCH_(a, b)                                                                                         \

@@ -80,6 +80,18 @@ typedef struct haft_no_frame {
                        "for none");                                                                                    \
         HAFT_IS_BARE_(p) ? (size_t)0 : sizeof *(p);                                                                    \
     })
+/* The same for a loan, which is not copied. */
+#define HAFT_LOAN_SIZE_(fn, p)                                                                                         \
+    __extension__({                                                                                                    \
+        HAFT_CHECK_LOAN_(fn, p);                                                                                       \
+        HAFT_BODY_FRAME_SIZE_(fn, p);                                                                                  \
+    })
+/* As the functions take it. Their parameters are not pointers to const, for which gcc would want every loan initialised. */
+#define HAFT_LENT_(p) ((void *)(uintptr_t)(p))
+#define HAFT_CHECK_LOAN_(fn, p)                                                                                        \
+    _Static_assert(!HAFT_SAME_(fn, int (*)(__typeof__(((void)0, *(p))) *)) ||                                          \
+                       HAFT_SAME_(p, __typeof__(((void)0, *(p))) *),                                                   \
+                   "haft: the loan is const and the body would write to it: make it int body(const T *)")
 #define HAFT_FRAME_SIZE_(p)                                                                                            \
     __extension__({                                                                                                    \
         HAFT_CHECK_FRAME_(p);                                                                                          \

@@ -57,7 +57,7 @@ HAFT_API_ void haft_scope_end_(haft_scope *scope);
 #define HAFT_SCOPE_(s, name, ...)                                                                                      \
     haft_scope name __attribute__((cleanup(haft_scope_end_))) = haft_scope_open_raw(                                   \
         &name, &(haft_scope_options){ .size_ = sizeof(haft_scope_options), .place_ = HAFT_HERE_, __VA_ARGS__ });       \
-    haft_scope *const s __attribute__((unused)) = &name
+    haft_scope *s __attribute__((unused)) = &name
 #endif
 
 /* haft_scope_spawn(s, body, &loan, options...)
@@ -72,7 +72,7 @@ HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, siz
 #define haft_scope_spawn_1(s, body) haft_scope_spawn_at_(s, body, HAFT_NO_FRAME, )
 #define haft_scope_spawn_M(s, body, ...) haft_scope_spawn_at_(s, body, __VA_ARGS__, )
 #define haft_scope_spawn_at_(s, body, loan, ...)                                                                       \
-    haft_scope_spawn_raw((s), HAFT_BODY_(body), (loan), HAFT_BODY_FRAME_SIZE_(body, loan),                             \
+    haft_scope_spawn_raw((s), HAFT_BODY_(body), HAFT_LENT_(loan), HAFT_LOAN_SIZE_(body, loan),                         \
                          HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
 #endif
 
@@ -114,7 +114,8 @@ HAFT_API_ int haft_all_or_abort_raw(int *rcs, const haft_all_arm *arms, size_t n
 #define HAFT_ARM_1(body) HAFT_ARM_AT_(body, HAFT_NO_FRAME, )
 #define HAFT_ARM_M(body, ...) HAFT_ARM_AT_(body, __VA_ARGS__, )
 #define HAFT_ARM_AT_(body, loan, ...)                                                                                  \
-    ((haft_all_arm){ HAFT_BODY_(body), (loan), HAFT_BODY_FRAME_SIZE_(body, loan), HAFT_SPAWN_OPTIONS_(__VA_ARGS__) })
+    ((haft_all_arm){ HAFT_BODY_(body), HAFT_LENT_(loan), HAFT_LOAN_SIZE_(body, loan),                                  \
+                     HAFT_SPAWN_OPTIONS_(__VA_ARGS__) })
 #define haft_all(rcs, ...) HAFT_ALL_(haft_all_raw, rcs, __VA_ARGS__)
 #define haft_all_or_abort(rcs, ...) HAFT_ALL_(haft_all_or_abort_raw, rcs, __VA_ARGS__)
 #define HAFT_ALL_(raw, rcs, ...)                                                                                       \
@@ -142,8 +143,8 @@ HAFT_API_ int haft_all_or_abort_raw(int *rcs, const haft_all_arm *arms, size_t n
  * of its own, which inherits no deadline. Both may suspend; while the first one is suspended the second is run as a
  * task by the same worker, if it has nothing else to do. Called by a plain thread, a thread job or a blocking call, all
  * of this happens in a task of the caller's runtime, for which the caller waits. Suspends. Semantics: rayon's join. */
-HAFT_API_ int haft_both_raw(haft_fn *first, const void *first_loan, size_t first_size, haft_fn *second,
-                            const void *second_loan, size_t second_size, const char *place);
+HAFT_API_ int haft_both_raw(haft_fn *first, void *first_loan, size_t first_size, haft_fn *second, void *second_loan,
+                            size_t second_size, const char *place);
 
 /* haft_for_each(body, items, n)
  *
@@ -154,18 +155,19 @@ HAFT_API_ int haft_both_raw(haft_fn *first, const void *first_loan, size_t first
  * return 0; or the caller's own status as haft_both, and then items that had not begun never do. A panic is raised in
  * the caller once everything that has begun has ended. Nothing happens for n = 0. Suspends; from any thread and any
  * job. */
-HAFT_API_ int haft_for_each_raw(haft_fn *body, const void *items, size_t size, size_t n, const char *place);
+HAFT_API_ int haft_for_each_raw(haft_fn *body, void *items, size_t size, size_t n, const char *place);
 #ifndef __cplusplus
 #define haft_both(first, a, second, b)                                                                                 \
-    haft_both_raw(HAFT_BODY_(first), (a), HAFT_BODY_FRAME_SIZE_(first, a), HAFT_BODY_(second), (b),                    \
-                  HAFT_BODY_FRAME_SIZE_(second, b), HAFT_HERE_)
+    haft_both_raw(HAFT_BODY_(first), HAFT_LENT_(a), HAFT_LOAN_SIZE_(first, a), HAFT_BODY_(second), HAFT_LENT_(b),      \
+                  HAFT_LOAN_SIZE_(second, b), HAFT_HERE_)
 #define haft_for_each(body, items, n)                                                                                  \
-    haft_for_each_raw(HAFT_BODY_(body), (items), HAFT_ITEM_SIZE_(body, items), (n), HAFT_HERE_)
+    haft_for_each_raw(HAFT_BODY_(body), HAFT_LENT_(items), HAFT_ITEM_SIZE_(body, items), (n), HAFT_HERE_)
 #define HAFT_ITEM_SIZE_(body, items)                                                                                   \
     __extension__({                                                                                                    \
         _Static_assert(!HAFT_SAME_(&*(items), void *) && !HAFT_SAME_(&*(items), const void *),                         \
                        "haft: a void * has no items: pass an array, or a pointer to its first item");                  \
         _Static_assert(HAFT_TAKES_(body, &*(items)), "haft: the body must be int body(T *) for items of type T");      \
+        HAFT_CHECK_LOAN_(body, &*(items));                                                                             \
         sizeof *(items);                                                                                               \
     })
 #endif

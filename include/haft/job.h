@@ -91,7 +91,7 @@ HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_raw(haft_fn *body, const void *frame
 HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_blocking_raw(haft_fn *body, const void *frame, size_t size,
                                                          size_t alignment, const haft_spawn_options *options);
 
-/* haft_blocking(body, &frame)
+/* haft_blocking(body, &frame) or haft_blocking(body)
  *
  * Runs body on the pool for blocking calls and waits in place; the frame is lent, not copied. From a plain thread it
  * is an ordinary call. Returns the body's code; HAFT_EPANIC if it panicked; HAFT_ECANCELED or HAFT_ETIMEDOUT if the
@@ -109,8 +109,10 @@ HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const c
         HAFT_SPAWN_OPTIONS_(__VA_ARGS__))
 #define HAFT_SPAWN_OPTIONS_(...)                                                                                       \
     (&(haft_spawn_options){ .size_ = sizeof(haft_spawn_options), .place_ = HAFT_HERE_, __VA_ARGS__ })
-#define haft_blocking(body, ...)                                                                                       \
-    haft_blocking_raw(HAFT_BODY_(body), (__VA_ARGS__), HAFT_BODY_FRAME_SIZE_(body, (__VA_ARGS__)), HAFT_HERE_)
+#define haft_blocking(...) HAFT_CAT_(haft_blocking_, HAFT_COUNT_(__VA_ARGS__))(__VA_ARGS__)
+#define haft_blocking_1(body) haft_blocking_M(body, HAFT_NO_FRAME)
+#define haft_blocking_M(body, ...)                                                                                     \
+    haft_blocking_raw(HAFT_BODY_(body), HAFT_LENT_((__VA_ARGS__)), HAFT_LOAN_SIZE_(body, (__VA_ARGS__)), HAFT_HERE_)
 #endif
 
 /* --- Handles: ending the ownership -------------------------------------------------------------------------------- */

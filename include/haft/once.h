@@ -43,7 +43,7 @@ HAFT_API_ int haft_once_call_raw(haft_once *once, haft_fn *body, void *loan, siz
 #define haft_once_call(once, ...) HAFT_CAT_(haft_once_call_, HAFT_COUNT_(__VA_ARGS__))(once, __VA_ARGS__)
 #define haft_once_call_1(once, body) haft_once_call_M(once, body, HAFT_NO_FRAME)
 #define haft_once_call_M(once, body, ...)                                                                              \
-    haft_once_call_raw((once), HAFT_BODY_(body), (__VA_ARGS__), HAFT_BODY_FRAME_SIZE_(body, (__VA_ARGS__)))
+    haft_once_call_raw((once), HAFT_BODY_(body), HAFT_LENT_((__VA_ARGS__)), HAFT_LOAN_SIZE_(body, (__VA_ARGS__)))
 #endif
 
 /* True once it is done; then what body wrote is seen. Never suspends. */

@@ -57,7 +57,7 @@ HAFT_API_ void haft_on_panic(haft_panic_hook *hook);
 HAFT_API_ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *panic);
 #ifndef __cplusplus
 #define haft_catch(body, loan, panic)                                                                                  \
-    haft_catch_raw(HAFT_BODY_(body), (loan), HAFT_BODY_FRAME_SIZE_(body, loan), (panic))
+    haft_catch_raw(HAFT_BODY_(body), HAFT_LENT_(loan), HAFT_LOAN_SIZE_(body, loan), (panic))
 #endif
 
 /* --- To the end of the block -------------------------------------------------------------------------------------- */
@@ -82,7 +82,8 @@ HAFT_API_ haft_block haft_defer_raw(haft_block *self, haft_drop_fn *f, void *arg
 #ifndef __cplusplus
 #define HAFT_DEFER(f, pointer) HAFT_DEFER__(f, pointer, HAFT_BLOCK_NAME_)
 #define HAFT_DEFER__(f, pointer, name) HAFT_DEFER_(f, pointer, name)
-#define HAFT_DEFER_(f, pointer, name) HAFT_BLOCK_(name, haft_defer_raw(&name, HAFT_DEFER_FN_(f, pointer), (pointer)))
+#define HAFT_DEFER_(f, pointer, name)                                                                                  \
+    HAFT_BLOCK_(name, haft_defer_raw(&name, HAFT_DEFER_FN_(f, pointer), HAFT_LENT_(pointer)))
 #define HAFT_DEFER_FN_(f, p)                                                                                           \
     __extension__({                                                                                                    \
         _Static_assert(HAFT_SAME_(f, void (*)(void *)) || HAFT_SAME_(f, int (*)(void *)) ||                            \

@@ -44,7 +44,7 @@ HAFT_API_ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t align
 #define haft_run_1(body) haft_run_at_(body, HAFT_NO_FRAME, )
 #define haft_run_M(body, ...) haft_run_at_(body, __VA_ARGS__, )
 #define haft_run_at_(body, frame, ...)                                                                                 \
-    haft_run_raw(HAFT_BODY_(body), (frame), HAFT_BODY_FRAME_SIZE_(body, frame), HAFT_FRAME_ALIGN_(frame),              \
+    haft_run_raw(HAFT_BODY_(body), HAFT_LENT_(frame), HAFT_LOAN_SIZE_(body, frame), HAFT_FRAME_ALIGN_(frame),          \
                  HAFT_RUNTIME_OPTIONS_(__VA_ARGS__))
 #define HAFT_RUNTIME_OPTIONS_(...)                                                                                     \
     (&(haft_runtime_options){ .size_ = sizeof(haft_runtime_options), .place_ = HAFT_HERE_, __VA_ARGS__ })

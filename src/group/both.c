@@ -218,12 +218,6 @@ static int call_in_task(haft__root *me, haft_fn *body, void *frame, const char *
 
 /* --- The public calls --------------------------------------------------------------------------------------------- */
 
-/* The body's type says whether it writes. */
-static void *lent(const void *loan)
-{
-    return (void *)(uintptr_t)loan;
-}
-
 struct pair {
     struct side first;
     struct side second;
@@ -248,7 +242,7 @@ static __attribute__((noinline)) int both_outside(haft__thread *here, const stru
     return call_in_task(here->root, run_pair, &p, place);
 }
 
-int haft_both_raw(haft_fn *first, const void *first_loan, size_t first_size, haft_fn *second, const void *second_loan,
+int haft_both_raw(haft_fn *first, void *first_loan, size_t first_size, haft_fn *second, void *second_loan,
                   size_t second_size, const char *place)
 {
     haft__thread *here = haft__here();
@@ -257,7 +251,7 @@ int haft_both_raw(haft_fn *first, const void *first_loan, size_t first_size, haf
     int rc = haft__refusal_on_entry(here->root);
     if (rc != 0)
         return rc;
-    const struct side a = { first, lent(first_loan), first_size }, b = { second, lent(second_loan), second_size };
+    const struct side a = { first, first_loan, first_size }, b = { second, second_loan, second_size };
     if (__builtin_expect(here->root->stack == NULL, 0))
         return both_outside(here, &a, &b, place);
     return both(here, &a, &b, place);
@@ -293,7 +287,7 @@ static int run_range(void *frame)
     return code != 0 ? code : rc;
 }
 
-int haft_for_each_raw(haft_fn *body, const void *items, size_t size, size_t n, const char *place)
+int haft_for_each_raw(haft_fn *body, void *items, size_t size, size_t n, const char *place)
 {
     haft__thread *here = haft__here();
     if (here == NULL)
@@ -301,7 +295,7 @@ int haft_for_each_raw(haft_fn *body, const void *items, size_t size, size_t n, c
     int rc = haft__refusal_on_entry(here->root);
     if (rc != 0 || n == 0)
         return rc;
-    struct range all = { body, lent(items), size, n, place };
+    struct range all = { body, items, size, n, place };
     if (here->root->stack == NULL)
         return call_in_task(here->root, run_range, &all, place);
     return run_range(&all);

@@ -44,12 +44,13 @@ int haft_shared_new_raw(haft_shared *out, const void *value, size_t size, size_t
     return 0;
 }
 
-void haft_shared_clone(const haft_shared *s, haft_shared *out)
+int haft_shared_clone(const haft_shared *s, haft_shared *out)
 {
     /* Relaxed: whoever clones is an owner, so the count is not zero and nobody else need see this first. */
     if (s->value_ != NULL)
         haft__fetch_add_relaxed(&block_of(s->value_)->owners, 1);
     out->value_ = s->value_;
+    return out->value_ != NULL ? 0 : HAFT_EINVAL;
 }
 
 static void end_weak(void *value)
@@ -78,11 +79,12 @@ void haft_shared_drop(haft_shared *s)
         haft__panic_raise(me, panic);
 }
 
-void haft_shared_downgrade(const haft_shared *s, haft_shared_weak *out)
+int haft_shared_downgrade(const haft_shared *s, haft_shared_weak *out)
 {
     if (s->value_ != NULL)
         haft__fetch_add_relaxed(&block_of(s->value_)->weak, 1);
     out->value_ = s->value_;
+    return out->value_ != NULL ? 0 : HAFT_EINVAL;
 }
 
 int haft_shared_upgrade(const haft_shared_weak *weak, haft_shared *out)

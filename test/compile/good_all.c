@@ -96,7 +96,9 @@ void spawns(struct sum *p, char *text)
     rc |= haft_blocking(sum_to, &s);
     rc |= haft_blocking(takes_one, &(struct one){ .value = 1 });
     rc |= haft_blocking(sum_to, &(struct sum){ .n = 1, .total = 2 });
-    rc |= haft_blocking(nothing, HAFT_NO_FRAME);
+    rc |= haft_blocking(nothing, HAFT_NO_FRAME) | haft_blocking(nothing);
+    rc |= haft_blocking(reads, &constant) | haft_blocking(raw, &constant) | haft_catch(reads, &constant, NULL);
+    rc |= haft_run(reads, &constant);
     rc |= haft_join_all(hs, sizeof hs / sizeof *hs, NULL);
     rc |= haft_catch(sum_to, &s, NULL);
     rc |= haft_catch(nothing, HAFT_NO_FRAME, &out.panic);

@@ -41,7 +41,7 @@ family() {
 check() {
     name=$1 file=$2
     shift 2
-    if "$@" -I"$include" -c -o /dev/null "$file" >"$said" 2>&1; then ok=true; else ok=false; fi
+    if "$@" -I"$include" -O1 -c -o /dev/null "$file" >"$said" 2>&1; then ok=true; else ok=false; fi
     case $(basename "$file") in
     good_*)
         if $ok; then pass "$name"; else fails "$name" "was refused"; fi
@@ -66,7 +66,7 @@ check() {
 check_header() {
     name=$1 header=$2
     shift 2
-    if echo "#include <haft/$header>" | "$@" -I"$include" -c -o /dev/null - >"$said" 2>&1; then
+    if echo "#include <haft/$header>" | "$@" -I"$include" -O1 -c -o /dev/null - >"$said" 2>&1; then
         pass "$name"
     else
         fails "$name" "does not compile by itself"
