@@ -260,6 +260,50 @@ TEST("a side that was taken, and cannot be given a job or a stack, is run by the
     fake_os_leave();
 }
 
+static _Atomic bool has_no_mappings;
+
+static void *refused_map(size_t size)
+{
+    return atomic_load(&has_no_mappings) ? NULL : haft__os_linux.map(size);
+}
+
+static _Atomic size_t parked;
+
+static int parks_at_once(void)
+{
+    atomic_fetch_add(&parked, 1);
+    return wait_for_token();
+}
+
+TEST("a thread for whose sides there is no stack runs them itself")
+{
+    static struct haft__os os;
+    os = haft__os_linux;
+    os.map = refused_map;
+    haft__os_replace(&os);
+    enum { MOST = 4096 };
+    static haft_handle hs[MOST];
+    size_t n = 0;
+    do { /* until every stack is in use */
+        check_uint(n, <, MOST);
+        hs[n] = haft_spawn(parks_at_once);
+        atomic_store(&has_no_mappings, true);
+        until(atomic_load(&parked) > n || haft_is_finished(hs[n]));
+    } while (!haft_is_finished(hs[n++]));
+    check_int(haft_join(&hs[n - 1]), ==, HAFT_ENOMEM);
+    int first = 0, second = 0;
+    check_int(haft_both(counts, &first, counts, &second), ==, 0);
+    check_int(first, ==, 1);
+    check_int(second, ==, 1);
+    int items[10] = { 0 };
+    check_int(haft_for_each(counts, items, 10), ==, 0);
+    for (int i = 0; i < 10; i++)
+        check_int(items[i], ==, 1);
+    atomic_store(&has_no_mappings, false);
+    for (size_t i = 0; i + 1 < n; i++)
+        haft_drop(&hs[i]);
+}
+
 /* --- panics ------------------------------------------------------------------------------------------------------- */
 
 struct fall {

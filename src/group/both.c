@@ -192,11 +192,13 @@ struct outside {
     haft_fn *body;
     void *frame;
     int code;
+    bool has_begun;
 };
 
 static int run_outside(void *frame)
 {
     struct outside *call = frame;
+    call->has_begun = true;
     call->code = call->body(call->frame);
     return 0;
 }
@@ -213,7 +215,8 @@ static int call_in_task(haft__root *me, haft_fn *body, void *frame, const char *
     haft_scope_end_(&scope);
     if (rc != 0 || spawned == HAFT_ECANCELED)
         return haft__tell(me, rc != 0 ? rc : spawned);
-    return spawned == 0 ? call.code : body(frame);
+    bool is_refused = spawned != 0 || (!call.has_begun && scope.first_ == HAFT_ENOMEM); /* for a job, or its stack */
+    return is_refused ? body(frame) : call.code;
 }
 
 /* --- The public calls --------------------------------------------------------------------------------------------- */
