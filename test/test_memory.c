@@ -226,6 +226,68 @@ TEST("workers sleep without an end once nothing is left to give back")
     check_int(haft_runtime_drop(&runtime), ==, 0);
 }
 
+static void until_nothing_is_spare(const char *when)
+{
+    for (int tries = 0; is_spare(); tries++) {
+        check_msg(tries < 500 * (int)test_slowness(), "%s: nobody gives memory back", when);
+        poll(NULL, 0, 10);
+    }
+}
+
+TEST("a runtime whose workers sleep keeps no other one from giving memory back")
+{
+    os = haft__os_linux;
+    os.futex_wait = counted_futex_wait;
+    haft__os_replace(&os);
+    haft_runtime *runtimes[2];
+    for (int i = 0; i < 2; i++) {
+        runtimes[i] = haft_runtime_new(.workers = 1);
+        check_ptr(runtimes[i], !=, NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct burst burst = { .n = 1000, .runtime = runtimes[i] };
+        begin_burst(&burst);
+        end_burst(&burst);
+        until_nothing_is_spare(i == 0 ? "the first runtime" : "the second runtime");
+        until_all_sleep(2);
+    }
+    for (int i = 0; i < 2; i++)
+        check_int(haft_runtime_drop(&runtimes[i]), ==, 0);
+}
+
+static struct {
+    _Atomic bool is_asking;
+    _Atomic unsigned never, later;
+} meanwhile;
+
+/* Somebody else asks for memory to be given back while one is at it. */
+static int asked_advise_each(const haft__os_range *ranges, size_t count, enum haft__os_advice advice)
+{
+    if (advice == HAFT__ADVISE_DISCARD && count > 0 && !atomic_exchange(&meanwhile.is_asking, true)) {
+        int64_t now = haft__os->now();
+        int64_t again = haft__stack_at(ranges[0].memory) != NULL ? haft__stacks_trim(now) : haft__records_trim(now);
+        atomic_fetch_add(again == INT64_MAX ? &meanwhile.never : &meanwhile.later, 1);
+        atomic_store(&meanwhile.is_asking, false);
+    }
+    return haft__os_linux.advise_each(ranges, count, advice);
+}
+
+TEST("whoever finds another one giving memory back looks again later")
+{
+    os = haft__os_linux;
+    os.advise_each = asked_advise_each;
+    haft__os_replace(&os);
+    haft_runtime *runtime = haft_runtime_new(.workers = 1);
+    check_ptr(runtime, !=, NULL);
+    struct burst burst = { .n = 1000, .runtime = runtime };
+    begin_burst(&burst);
+    end_burst(&burst);
+    until_nothing_is_spare("after the burst");
+    check_int(haft_runtime_drop(&runtime), ==, 0);
+    check_uint(atomic_load(&meanwhile.never), ==, 0);
+    check_uint(atomic_load(&meanwhile.later), >, 0);
+}
+
 /* --- jobs whose memory was given back ----------------------------------------------------------------------------- */
 
 TEST("handles to jobs whose memory was given back are stale, and stay so when it is used again")

@@ -66,6 +66,7 @@ static void notify_from_outside(haft__sched *s)
 
 void haft__sched_has_spare(haft__sched *s)
 {
+    haft__fence_full(); /* partner: the heavy fence of a worker that goes to sleep; it then looks at what is spare */
     for (unsigned i = 0; i < s->count; i++)
         if (wake_worker(&s->workers[i], HAFT__CALLED))
             return;
@@ -737,8 +738,9 @@ static haft__record *search(haft__worker *w)
     return NULL;
 }
 
-/* Whose duty it is to look after what the depots have to spare: one worker of all, and only while it has
- * nothing else to do. */
+/* Whose duty it is to look after what the depots have to spare: one worker of all runtimes, and only while it has
+ * nothing else to do. Who has it may be woken for other work, and be the only worker of its runtime: another one that is
+ * idle while there is something to spare looks again after a while. */
 static haft__atomic(uint32_t) trimmer;
 
 /* Gives memory back that lies unused, as long as there is no work. Returns when to look again; *trims tells whether the
@@ -752,14 +754,16 @@ static int64_t trim(haft__worker *w, bool *trims)
     haft__stack_cache_flush(&w->stacks);
     haft__record_cache_flush(&w->thread.records);
     if (!haft__cas_acq_rel(&trimmer, &none, 1))
-        return INT64_MAX;
-    *trims = true;
+        return haft__os->now() + HAFT__TRIM_NS;
     stop_searching(w);
     int64_t now, again;
     do {
         now = haft__os->now();
         again = trim_once(now);
     } while (again <= now && haft__load_relaxed(&w->timers.earliest) > now && !work_is_visible(w));
+    *trims = again != INT64_MAX;
+    if (!*trims) /* nothing is left, and this worker may sleep for ever */
+        haft__store_release(&trimmer, 0);
     return again;
 }
 
@@ -772,9 +776,10 @@ static void sleep_until_woken(haft__worker *w)
     haft__store_relaxed(&w->sleep_word, HAFT__ASLEEP);
     haft__fetch_add_seq_cst(&s->sleepers, 1);
     stop_searching(w);
-    haft__fence_heavy(); /* partner: the light fence in notify */
+    haft__fence_heavy(); /* partner: the light fence in notify, and the full one in haft__sched_has_spare */
     bool rescues = false;
-    if (!work_is_visible(w)) {
+    bool has_missed_spare = trim_at == INT64_MAX && is_spare();
+    if (!has_missed_spare && !work_is_visible(w)) {
         int64_t deadline = haft__load_relaxed(&w->timers.earliest);
         if (deadline > trim_at)
             deadline = trim_at;

@@ -502,7 +502,7 @@ int64_t haft__stacks_trim(int64_t now)
     haft__lock_acquire(&depot.lock);
     if (depot.is_trimming) {
         haft__lock_release(&depot.lock);
-        return INT64_MAX; /* somebody else looks after it */
+        return now + HAFT__TRIM_NS; /* somebody else is at it, perhaps for one step only */
     }
     depot.is_trimming = true;
     if (return_surplus()) {

@@ -339,7 +339,7 @@ static bool trim_some(void)
 
 int64_t haft__records_trim(int64_t now)
 {
-    int64_t again = INT64_MAX; /* somebody else looks after it */
+    int64_t again = now + HAFT__TRIM_NS; /* somebody else is at it, perhaps for one step only */
     haft__lock_acquire(&depot.lock);
     if (!depot.is_trimming) {
         depot.is_trimming = true;
