@@ -261,12 +261,16 @@ static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, con
     if (__builtin_expect((state & ~(uint64_t)(HAFT__WATCHED | HAFT__TOKEN)) != id << HAFT__GENERATION_SHIFT, 0))
         return HAFT_EAGAIN;
     if (me->stack == NULL || &job->record == me->record || me->deadline != INT64_MAX || haft__is_aborted_here(me) ||
-        haft__load_relaxed(&me->record->word) != HAFT__RUNNING || !haft__is_task(&job->record) ||
-        !haft__job_fits(job, frame, size))
+        haft__load_relaxed(&me->record->word) != HAFT__RUNNING || !haft__is_task(&job->record))
         return HAFT_EAGAIN;
     uint64_t claimed = state | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | HAFT__AWAITED;
     if (!haft__cas_seq_cst(&job->record.state, &state, claimed)) /* as in claim */
         return HAFT_EAGAIN;
+    /* Only now: another copy of the handle may join first, and the slot be used again. */
+    if (__builtin_expect(!haft__job_fits(job, frame, size), 0)) {
+        haft__job_unclaim(job);
+        return HAFT_EINVAL;
+    }
     if (haft__closes_ring(job, me))
         return HAFT_EDEADLK;
     me->waits_for = "the end of";
