@@ -119,7 +119,7 @@ TEST("a wait with a deadline ends although its timer fires before its task has p
     table->now = hasty_now;
     table->membarrier_register = no_membarrier;
     table->futex_wait = hasty_futex_wait;
-    hasty.rounds = rounds(20000, 200000);
+    hasty.rounds = rounds(4000, 200000);
     check_int(haft_run(begins_in_haste, HAFT_NO_FRAME, .workers = 2), ==, 0);
 }
 
