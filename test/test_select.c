@@ -3,7 +3,10 @@
  * Select: the first of several. */
 #include <haft/haft.h>
 
+#include <string.h>
+
 #include "callers.h"
+#include "os/os.h"
 
 typedef HAFT_SENDER(int) int_sender;
 typedef HAFT_RECEIVER(int) int_receiver;
@@ -610,4 +613,146 @@ TEST_FROM_EVERY_CALLER("exactly one of value, close, abort and timeout happens t
         drop_ends(&a);
         drop_ends(&b);
     }
+}
+
+/* --- what lies between two steps of a select ---------------------------------------------------------------------- */
+
+/* A select that has an arm for a time asks what time it is after it has tried each arm alone, and before it tries them
+ * all at once and waits. Here the answer comes with a change. */
+static void (*change)(void);
+static struct ends changed;
+static haft_sem changed_sem = HAFT_SEM_INIT(0);
+static haft_notify changed_notify = HAFT_NOTIFY_INIT;
+static haft_event changed_event = HAFT_EVENT_INIT;
+
+static int64_t now_and_change(void)
+{
+    void (*what)(void) = change;
+    change = NULL;
+    if (what != NULL)
+        what();
+    return haft__os_linux.now();
+}
+
+static void change_by_value(void)
+{
+    int value = 7;
+    check_int(haft_try_send(&changed.tx, &value), ==, 0);
+}
+
+static void change_by_room(void)
+{
+    int value;
+    check_int(haft_try_recv(&changed.rx, &value), ==, 0);
+}
+
+static void change_by_close(void)
+{
+    haft_channel_close(&changed.rx);
+}
+
+static void change_by_permit(void)
+{
+    haft_sem_release(&changed_sem);
+}
+
+static void change_by_notification(void)
+{
+    haft_notify_one(&changed_notify);
+}
+
+static void change_by_event(void)
+{
+    haft_event_set(&changed_event);
+}
+
+TEST("what becomes ready after its arm was tried, and before the select waits, is seen")
+{
+    static struct haft__os table;
+    table = haft__os_linux;
+    table.now = now_and_change;
+    haft__os_replace(&table);
+    struct ends quiet = channel_of(1);
+    changed = channel_of(1);
+    int value = 0, rc = 1;
+    haft_arm time = HAFT_ON_TIMEOUT(HAFT_S / 2), recv = HAFT_ON_RECV(&changed.rx, &value, .rc = &rc);
+    struct {
+        void (*change)(void);
+        haft_arm arm;
+        int rc;
+    } cases[] = {
+        { change_by_value, recv, 0 },
+        { change_by_permit, HAFT_ON_SEM(&changed_sem, 1, .rc = &rc), 0 },
+        { change_by_notification, HAFT_ON_NOTIFY(&changed_notify, .rc = &rc), 0 },
+        { change_by_event, HAFT_ON_EVENT(&changed_event, .rc = &rc), 0 },
+        { change_by_room, HAFT_ON_SEND(&changed.tx, &value, .rc = &rc), 0 },
+        { change_by_close, HAFT_ON_SEND(&changed.tx, &value, .rc = &rc), HAFT_ECLOSED },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int others = 0; others <= 1; others++) {
+            if (cases[i].arm.kind_ == HAFT_ARM_SEND) /* full */
+                (void)haft_try_send(&changed.tx, &value);
+            haft_event_reset(&changed_event);
+            change = cases[i].change;
+            rc = 1;
+            haft_arm arms[] = { cases[i].arm, time, HAFT_ON_RECV(&quiet.rx, &value) };
+            check_int(haft_select_array(arms, (size_t)(2 + others)), ==, 0);
+            check_int(rc, ==, cases[i].rc);
+            check(change == NULL);
+            if (cases[i].rc != 0)
+                break;
+            if (cases[i].arm.kind_ == HAFT_ARM_SEND)
+                check_int(haft_try_recv(&changed.rx, &value), ==, 0);
+        }
+    check_int(value, ==, 7);
+    drop_ends(&changed);
+    drop_ends(&quiet);
+}
+
+struct large {
+    unsigned char bytes[2 << 20]; /* so much that it takes a while to move */
+};
+typedef HAFT_SENDER(struct large) large_sender;
+typedef HAFT_RECEIVER(struct large) large_receiver;
+
+struct mover {
+    large_sender tx;
+    size_t rounds;
+};
+
+static int send_large(struct mover *m)
+{
+    static struct large value;
+    for (size_t i = 1; i <= m->rounds; i++) {
+        memset(&value, (int)(i % 256), sizeof value);
+        check_int(haft_send(&m->tx, &value), ==, 0);
+    }
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("a select that looks up while its value is being moved waits for the whole of it")
+{
+    static struct large value;
+    large_sender tx;
+    large_receiver rx;
+    struct ends quiet = channel_of(1);
+    int other;
+    check_int(haft_channel(&tx, &rx, 0), ==, 0);
+    struct mover m = { .tx = tx, .rounds = rounds(20, 1000) };
+    haft_handle h = haft_spawn(send_large, &m, .kind = HAFT_THREAD);
+    for (size_t i = 1; i <= m.rounds;) {
+        /* The time is up again and again, sooner than a value can be moved. */
+        int arm = haft_select_biased(HAFT_ON_RECV(&rx, &value), HAFT_ON_RECV(&quiet.rx, &other),
+                                     HAFT_ON_TIMEOUT(50 * HAFT_US));
+        if (arm == 2)
+            continue;
+        check_int(arm, ==, 0);
+        check_int(value.bytes[sizeof value - 1], ==, (int)(i % 256));
+        check_int(value.bytes[sizeof value / 2], ==, (int)(i % 256));
+        i++;
+    }
+    check_int(haft_join(&h), ==, 0);
+    haft_sender_drop(&tx);
+    haft_receiver_drop(&rx);
+    drop_ends(&quiet);
 }
