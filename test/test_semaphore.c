@@ -222,6 +222,34 @@ TEST_FROM_EVERY_CALLER("tokio:semaphore close: refuses those who wait and those 
     haft_sem_close(&s);
 }
 
+static int take_or_give_many(struct taker *t)
+{
+    int rc = haft_sem_acquire(t->s);
+    if (rc == HAFT_ECLOSED)
+        haft_sem_release_many(t->s, t->n);
+    return rc;
+}
+
+TEST_FROM_EVERY_CALLER("what the first who is refused by a close gives back, nobody who waited gets any more")
+{
+    enum { N = 150 };
+    for (size_t round = 0; round < rounds(5, 500); round++) {
+        haft_sem s = HAFT_SEM_INIT(0);
+        haft_handle hs[N];
+        for (int i = 0; i < N; i++) {
+            hs[i] = haft_spawn(take_or_give_many, (&(struct taker){ .s = &s, .n = N }),
+                               .kind = i < 2 ? HAFT_THREAD : HAFT_TASK);
+            if (i < 2)
+                until(waiting(&s) == (unsigned)i + 1);
+        }
+        until(waiting(&s) == N);
+        haft_sem_close(&s);
+        for (int i = 0; i < N; i++)
+            check_int(haft_join(&hs[i]), ==, HAFT_ECLOSED);
+        check_int(haft_sem_available(&s), ==, N * N);
+    }
+}
+
 /* --- permits ------------------------------------------------------------------------------------------------------ */
 
 struct worker {

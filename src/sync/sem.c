@@ -14,7 +14,8 @@ _Static_assert(sizeof(haft_sem) <= 32, "the interface promises 32 bytes");
 /* Serves from the front what can be served, one batch. The lock is held. False: there is more to do. */
 static bool serve(haft_sem *s, haft__wakes *wakes)
 {
-    while (s->waiters_ != NULL && s->waiters_->arm.amount <= s->permits_) {
+    /* Closed: those who still stand in the queue are being refused. */
+    while (s->closed_ == 0 && s->waiters_ != NULL && s->waiters_->arm.amount <= s->permits_) {
         if (haft__wakes_full(wakes))
             return false;
         size_t n = s->waiters_->arm.amount;
