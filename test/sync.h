@@ -5,7 +5,10 @@
 #ifndef HAFT_TEST_SYNC_H
 #define HAFT_TEST_SYNC_H
 
+#include <pthread.h>
+
 #include "callers.h"
+#include "os/os.h"
 #include "sync/waiter.h"
 
 /* How many stand in the queue of an object. Looked up inside, because no public call can tell. */
@@ -23,6 +26,30 @@ static inline unsigned count_waiters(uint32_t *lock, haft__waiter **queue)
     return n;
 }
 #define waiting(object) count_waiters(&(object)->lock_, &(object)->waiters_)
+
+/* What happens when this thread next wakes another, in the midst of a call that wakes many; see interrupt_wakes. */
+static void (*between_wakes)(void);
+static pthread_t waking_thread;
+
+static inline void wake_and_interrupt(haft__atomic(uint32_t) *word, int count)
+{
+    haft__os_linux.futex_wake(word, count);
+    void (*what)(void) = between_wakes;
+    if (what == NULL || !pthread_equal(waking_thread, pthread_self()))
+        return;
+    between_wakes = NULL;
+    what();
+}
+
+/* To be called before anything else in a test. */
+static inline void interrupt_wakes(void)
+{
+    static struct haft__os table;
+    table = haft__os_linux;
+    table.futex_wake = wake_and_interrupt;
+    waking_thread = pthread_self();
+    haft__os_replace(&table);
+}
 
 /* Steele, Lea and Flood's SplitMix. */
 static inline uint64_t next_random(uint64_t *state)

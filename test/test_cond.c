@@ -84,6 +84,45 @@ TEST_FROM_EVERY_CALLER("go:TestCondBroadcast: everybody who waits is woken, with
     }
 }
 
+static struct gate interrupted = { .m = HAFT_MUTEX_INIT, .c = HAFT_COND_INIT };
+static haft_handle late_comer;
+
+static int wait_once(void)
+{
+    check_int(haft_mutex_lock(&interrupted.m), ==, 0);
+    HAFT_DEFER(haft_mutex_unlock, &interrupted.m);
+    return haft_cond_wait(&interrupted.c, &interrupted.m);
+}
+
+static void one_comes_late_and_is_signalled(void)
+{
+    unsigned before = waiting(&interrupted.c);
+    late_comer = haft_spawn(wait_once, HAFT_NO_FRAME, .kind = HAFT_THREAD);
+    until(waiting(&interrupted.c) == before + 1);
+    haft_cond_signal(&interrupted.c);
+}
+
+TEST("one who comes while a broadcast is at work is signalled, and not another in his place")
+{
+    enum { N = 3 * HAFT__WAKE_BATCH };
+    interrupt_wakes();
+    for (int round = 0; round < 4; round++) {
+        haft_handle hs[N];
+        for (int i = 0; i < N; i++)
+            hs[i] = haft_spawn(wait_once, HAFT_NO_FRAME, .kind = HAFT_THREAD);
+        until(waiting(&interrupted.c) == N);
+        check_int(haft_sleep(5 * HAFT_MS), ==, 0); /* until they sleep */
+        late_comer = HAFT_NULL_HANDLE;
+        between_wakes = one_comes_late_and_is_signalled;
+        haft_cond_broadcast(&interrupted.c);
+        between_wakes = NULL;
+        for (int i = 0; i < N; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        if (!haft_is_null(late_comer))
+            check_int(haft_join(&late_comer), ==, 0);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("a wait that is aborted or late holds the mutex, and the signal goes to another")
 {
     struct gate g = { .m = HAFT_MUTEX_INIT, .c = HAFT_COND_INIT };

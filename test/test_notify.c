@@ -184,6 +184,41 @@ TEST_LONG("storm: waiters that are late take no notification, and none is made u
     nothing_is_stored(&b.n);
 }
 
+static haft_notify interrupted = HAFT_NOTIFY_INIT;
+static haft_handle late_comer;
+static bool notifies_last;
+
+static void one_comes_late_and_is_notified(void)
+{
+    late_comer = notified(&interrupted, HAFT_THREAD);
+    if (notifies_last)
+        haft_notify_last(&interrupted);
+    else
+        haft_notify_one(&interrupted);
+}
+
+TEST("one who comes while notify-all is at work is notified, and not another in his place")
+{
+    enum { N = 3 * HAFT__WAKE_BATCH };
+    interrupt_wakes();
+    for (int round = 0; round < 4; round++) {
+        haft_handle hs[N];
+        for (int i = 0; i < N; i++)
+            hs[i] = notified(&interrupted, HAFT_THREAD);
+        check_int(haft_sleep(5 * HAFT_MS), ==, 0); /* until they sleep */
+        notifies_last = round % 2 != 0;
+        late_comer = HAFT_NULL_HANDLE;
+        between_wakes = one_comes_late_and_is_notified;
+        haft_notify_all(&interrupted);
+        between_wakes = NULL;
+        for (int i = 0; i < N; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        if (!haft_is_null(late_comer))
+            check_int(haft_join(&late_comer), ==, 0);
+        nothing_is_stored(&interrupted);
+    }
+}
+
 /* --- event -------------------------------------------------------------------------------------------------------- */
 
 static int wait_for_event(haft_event **e)

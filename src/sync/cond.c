@@ -2,7 +2,7 @@
  *
  * Conditions. A waiter enters the queue before it releases the mutex, so a signal that is sent by whoever locks the
  * mutex next finds it. A signal takes the first waiter out of the queue; a broadcast takes those out that came in an
- * earlier epoch. Whoever was taken out was signalled; whoever is refused has taken itself out. Then comes the mutex,
+ * earlier epoch, some at a time, and no signal goes to one of them then. Whoever was taken out was signalled; whoever is refused has taken itself out. Then comes the mutex,
  * which nothing refuses. */
 #include "sync/mutex.h"
 
@@ -52,8 +52,9 @@ void haft_cond_signal(haft_cond *c)
     wakes.count = 0;
     haft__lock *lock = haft__lock_at(&c->lock_);
     haft__lock_acquire(lock);
-    if (c->waiters_ != NULL)
-        haft__waiter_give(&c->waiters_, c->waiters_, 0, &wakes);
+    haft__waiter *w = haft__queue_first_of(c->waiters_, c->epoch_);
+    if (w != NULL)
+        haft__waiter_give(&c->waiters_, w, 0, &wakes);
     haft__lock_release(lock);
     haft__wakes_send(&wakes);
 }

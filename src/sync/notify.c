@@ -2,7 +2,7 @@
  *
  * Notify. Under the lock: one notification may be stored, and only while nobody waits. Whoever is notified was taken out
  * of the queue with it, so a notification is never lost with a waiter that is refused; notify-all takes those out that
- * came in an earlier epoch. Semantics: Tokio's Notify. */
+ * came in an earlier epoch, some at a time, and none of them is then notified by another. Semantics: Tokio's Notify. */
 #include "haft/notify.h"
 #include "sync/waiter.h"
 
@@ -34,9 +34,10 @@ static void notify(haft_notify *n, bool last)
     haft__lock *lock = haft__lock_at(&n->lock_);
     haft__lock_acquire(lock);
     bool given = false;
-    while (!given && n->waiters_ != NULL)
-        given = haft__waiter_give(&n->waiters_, last ? haft__waiter_of(n->waiters_->arm.link.previous) : n->waiters_, 0,
-                                  &wakes);
+    haft__waiter *w;
+    while (!given && (w = last ? haft__queue_last_of(n->waiters_, n->epoch_)
+                               : haft__queue_first_of(n->waiters_, n->epoch_)) != NULL)
+        given = haft__waiter_give(&n->waiters_, w, 0, &wakes);
     if (!given)
         n->stored_ = 1;
     haft__lock_release(lock);

@@ -52,6 +52,24 @@ static inline void haft__queue_remove(haft__queue *queue, haft__waiter *w)
     haft__list_remove(&w->arm.link);
 }
 
+/* The first waiter, or the last, of those that came in that epoch, the present one. Those of earlier epochs, which stand
+ * before them, have what they wait for as good as given. Null: there is none. */
+static inline haft__waiter *haft__queue_first_of(haft__queue queue, uint32_t epoch)
+{
+    haft__waiter *w = queue;
+    while (w != NULL && (uint32_t)w->arm.amount != epoch) {
+        w = haft__waiter_of(w->arm.link.next);
+        if (w == queue)
+            w = NULL;
+    }
+    return w;
+}
+static inline haft__waiter *haft__queue_last_of(haft__queue queue, uint32_t epoch)
+{
+    haft__waiter *w = queue != NULL ? haft__waiter_of(queue->arm.link.previous) : NULL;
+    return w != NULL && (uint32_t)w->arm.amount == epoch ? w : NULL;
+}
+
 static inline bool haft__waiter_is_done(haft__waiter *w)
 {
     return haft__load_acquire(&w->arm.is_done) != 0;
@@ -91,8 +109,9 @@ static inline bool haft__waiter_give(haft__queue *queue, haft__waiter *w, int re
 void haft__queue_give_all(haft__lock *lock, haft__queue *queue, int result);
 void haft__queue_give_before(haft__lock *lock, haft__queue *queue, uint32_t epoch, int result);
 
-/* Stands in the queue until given something, or refused; `what` says to reports what it waits for, a static phrase. The lock is held on entry and on return. Returns what was
- * given, or the refusal, not yet told: then the waiter is in no queue and has got nothing. Suspends. */
+/* Stands in the queue until given something, or refused; `what` says to reports what it waits for, a static phrase. The lock
+ * is held on entry and on return. Returns what was given, or the refusal, not yet told: then the waiter is in no queue and
+ * has got nothing. Suspends. */
 int haft__queue_wait(haft__lock *lock, haft__queue *queue, haft__waiter *self, haft__root *me, const char *what);
 
 /* The calling job's or thread's root, for calls that cannot fail. */
