@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -1065,6 +1066,66 @@ TEST_LONG("two jobs join copies of the handle of a thread and of a call on the p
     race_joiners(HAFT_TASK, HAFT_THREAD, (unsigned)rounds(500, 20000));
     race_joiners(HAFT_THREAD, HAFT_BLOCKING, (unsigned)rounds(1000, 50000));
     race_joiners(HAFT_TASK, HAFT_BLOCKING, (unsigned)rounds(1000, 50000));
+}
+
+enum { COPIES = 50 };
+
+struct crowd {
+    haft_handle handles[COPIES];
+    _Atomic unsigned arrived[COPIES];
+    _Atomic unsigned wins;
+};
+
+struct place_in_crowd {
+    struct crowd *crowd;
+    size_t i;
+};
+
+static int parks_once(const struct place_in_crowd *f)
+{
+    return f != NULL ? haft_park() : -1;
+}
+
+static int joins_with_a_frame(struct place_in_crowd *f)
+{
+    struct crowd *crowd = f->crowd;
+    for (size_t i = 0; i < COPIES; i++) {
+        struct place_in_crowd frame;
+        haft_handle copy = crowd->handles[i];
+        if (atomic_fetch_add(&crowd->arrived[i], 1) == 1)
+            check_int(haft_unpark(copy), ==, 0);
+        else
+            while (atomic_load(&crowd->arrived[i]) == 1)
+                sched_yield();
+        int rc = haft_join(&copy, &frame);
+        check_msg(rc == 0 || rc == HAFT_EBUSY || rc == HAFT_ESTALE, "%s", haft_errname(rc));
+        if (rc == 0) {
+            check_uint(frame.i, ==, i);
+            haft_handle next = haft_spawn(parks_once, &frame); /* in the same place */
+            check_int(haft_unpark(next), ==, 0);
+            check_int(haft_join(&next, &frame), ==, 0);
+            atomic_fetch_add(&crowd->wins, 1);
+        }
+        /* Nothing orders the loser's join before what the winner does. */
+        while (atomic_load(&crowd->wins) <= i)
+            sched_yield();
+    }
+    return 0;
+}
+
+TEST("two tasks join copies of a handle with a frame, while the place is used again at once")
+{
+    haft_runtime *rt = haft_runtime_new(.workers = 3);
+    static struct crowd crowd;
+    for (size_t i = 0; i < COPIES; i++)
+        crowd.handles[i] = haft_spawn(parks_once, (&(struct place_in_crowd){ &crowd, i }), .runtime = rt);
+    haft_handle a = haft_spawn(joins_with_a_frame, (&(struct place_in_crowd){ &crowd, 0 }), .runtime = rt);
+    haft_handle b = haft_spawn(joins_with_a_frame, (&(struct place_in_crowd){ &crowd, 1 }), .runtime = rt);
+    struct place_in_crowd frame;
+    check_int(haft_join(&a, &frame), ==, 0);
+    check_int(haft_join(&b, &frame), ==, 0);
+    check_uint(atomic_load(&crowd.wins), ==, COPIES);
+    check_int(haft_runtime_drop(&rt), ==, 0);
 }
 
 TEST_LONG("a stale handle never matches a later job, however often its place is used again")
