@@ -162,6 +162,51 @@ TEST_ON_A_VIRTUAL_CLOCK("a period longer than any time ticks once")
     check_int(haft_ticker_wait(&t), ==, HAFT_ETIMEDOUT);
 }
 
+/* --- as an arm ---------------------------------------------------------------------------------------------------- */
+
+typedef HAFT_SENDER(int) int_sender;
+typedef HAFT_RECEIVER(int) int_receiver;
+
+TEST_ON_A_VIRTUAL_CLOCK("a tick is an arm of a select: the nearest is first, and an arm that is not it takes none")
+{
+    haft_ticker often, seldom;
+    int_sender tx;
+    int_receiver rx;
+    int value = 1, rc = 1;
+    check_int(haft_channel(&tx, &rx, 1), ==, 0);
+    int64_t start = haft_now();
+    check_int(haft_ticker_start(&often, 10 * HAFT_MS, .missed = HAFT_TICK_SKIP), ==, 0);
+    check_int(haft_ticker_start(&seldom, 25 * HAFT_MS), ==, 0);
+    static const struct {
+        int64_t at;
+        int arm;
+    } expected[] = { { 0, 0 }, { 0, 1 }, { 10, 0 }, { 20, 0 }, { 25, 1 }, { 30, 0 } };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        check_int(haft_select_biased(HAFT_ON_TICK(&often), HAFT_ON_TICK(&seldom), HAFT_ON_RECV(&rx, &value)), ==,
+                  expected[i].arm);
+        check_int((haft_now() - start) / HAFT_MS, ==, expected[i].at);
+    }
+    /* Another arm, a deadline, a try. */
+    haft_ticker before = often;
+    check_int(haft_send(&tx, &value), ==, 0);
+    check_int(haft_select(HAFT_ON_TICK(&often), HAFT_ON_RECV(&rx, &value)), ==, 1);
+    check_int(haft_select(HAFT_ON_TICK(&often), HAFT_ON_TIMEOUT(HAFT_MS)), ==, 1);
+    check_int(haft_try_select(HAFT_ON_TICK(&often)), ==, HAFT_EAGAIN);
+    {
+        HAFT_TIMEOUT(HAFT_MS);
+        check_int(haft_select(HAFT_ON_TICK(&often), HAFT_ON_RECV(&rx, &value)), ==, HAFT_ETIMEDOUT);
+    }
+    check_int(often.next_, ==, before.next_);
+    stalls_for(30 * HAFT_MS);
+    check_int(haft_select(HAFT_ON_TICK(&often, .rc = &rc), HAFT_ON_RECV(&rx, &value)), ==, 0);
+    check_int(rc, ==, 0);
+    check_int(often.next_, >, before.next_ + 20 * HAFT_MS); /* what was missed is skipped */
+    haft_ticker_drop(&often);
+    check_int(haft_select_biased(HAFT_ON_TICK(&often), HAFT_ON_TICK(&seldom)), ==, HAFT_EINVAL);
+    haft_sender_drop(&tx);
+    haft_receiver_drop(&rx);
+}
+
 /* --- with a kernel ------------------------------------------------------------------------------------------------ */
 
 TEST_FROM_EVERY_CALLER("ticks are never early")

@@ -23,6 +23,7 @@
 #include <haft/job.h>
 #include <haft/notify.h>
 #include <haft/sem.h>
+#include <haft/time.h>
 #include <haft/token.h>
 
 #ifdef __cplusplus
@@ -40,6 +41,7 @@ typedef enum haft_arm_kind {
     HAFT_ARM_NOTIFY,
     HAFT_ARM_EVENT,
     HAFT_ARM_TOKEN,
+    HAFT_ARM_TICK,
     HAFT_ARM_KINDS_
 } haft_arm_kind;
 
@@ -87,6 +89,7 @@ HAFT_API_ int haft_select_raw(const haft_arm *arms, size_t n, haft_select_mode m
  * HAFT_ON_SET(set, &frame, &code): haft_set_next; an empty set is never ready.
  * HAFT_ON_SEM(&sem, n): haft_sem_acquire_many. A closed one is ready, with HAFT_ECLOSED.
  * HAFT_ON_NOTIFY(&notify), HAFT_ON_EVENT(&event), HAFT_ON_TOKEN(&token): haft_notify_wait, haft_event_wait, haft_token_wait.
+ * HAFT_ON_TICK(&ticker): haft_ticker_wait; a tick is taken only if this is the arm.
  * HAFT_ON_TIMEOUT(ns): that much time has passed since the select began. */
 #ifndef __cplusplus
 #define HAFT_ARM_(kind, object, value, ...)                                                                            \
@@ -115,6 +118,8 @@ HAFT_API_ int haft_select_raw(const haft_arm *arms, size_t n, haft_select_mode m
 #define HAFT_ON_EVENT_AT_(e, ...) HAFT_ARM_(HAFT_ARM_EVENT, (1 ? (e) : (haft_event *)0), NULL, __VA_ARGS__)
 #define HAFT_ON_TOKEN(...) HAFT_ON_TOKEN_AT_(__VA_ARGS__, )
 #define HAFT_ON_TOKEN_AT_(t, ...) HAFT_ARM_(HAFT_ARM_TOKEN, (1 ? (t) : (haft_token *)0), NULL, __VA_ARGS__)
+#define HAFT_ON_TICK(...) HAFT_ON_TICK_AT_(__VA_ARGS__, )
+#define HAFT_ON_TICK_AT_(t, ...) HAFT_ARM_(HAFT_ARM_TICK, (1 ? (t) : (haft_ticker *)0), NULL, __VA_ARGS__)
 #define HAFT_ON_TIMEOUT(...) HAFT_ON_TIMEOUT_AT_(__VA_ARGS__, )
 #define HAFT_ON_TIMEOUT_AT_(ns, ...) HAFT_ARM_(HAFT_ARM_TIMEOUT, NULL, NULL, .amount_ = (ns), __VA_ARGS__)
 #endif

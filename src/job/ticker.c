@@ -2,6 +2,7 @@
  *
  * Tickers: a moment and a period. Waiting changes nothing but the moment, and that only once it has come. */
 #include "job/job.h"
+#include "wait/arm.h"
 
 static int64_t sum(int64_t a, int64_t b)
 {
@@ -50,3 +51,30 @@ void haft_ticker_drop(haft_ticker *t)
 {
     t->period_ = 0;
 }
+
+/* --- As an arm of a select: a select looks at it, and at its moment itself ----------------------------------------- */
+
+static bool look(const haft_arm *arm, haft__arm *w)
+{
+    const haft_ticker *t = arm->object_;
+    w->rc = t->period_ <= 0 ? HAFT_EINVAL : 0;
+    return (w->rc != 0 || haft__os->now() >= t->next_) && haft__arm_claim(w);
+}
+
+static void nobody_wakes(const haft_arm *arm, haft__arm *w)
+{
+    (void)arm;
+    (void)w;
+}
+
+static int finish(const haft_arm *arm, const haft__arm *w)
+{
+    haft_ticker *t = arm->object_;
+    if (w->rc == 0)
+        t->next_ = after_this(t, haft__os->now());
+    return w->rc;
+}
+
+const haft__arm_ops haft__arm_tick = {
+    .look = look, .enrol = nobody_wakes, .withdraw = nobody_wakes, .finish = finish
+};

@@ -6,7 +6,7 @@
  *     mostly the select ends here.
  *  2. The locks of all arms that have one are taken in the order of their addresses, each arm is tried again, and if none
  *     is ready all enter their queues. Then the locks are released. From now on a waker may choose an arm.
- *  3. The arms without a lock (a job, a set) are enrolled: their objects only wake.
+ *  3. The arms without a lock (a job, a set, a tick) are enrolled: their objects only wake.
  *  4. Until the word of the select names an arm: those arms are looked at, then the clock and the abort, then the select
  *     parks. Whoever looks chooses by the same exchange as a waker does.
  *  5. Every other arm leaves its queue; the chosen one is finished.
@@ -23,7 +23,7 @@
 static const haft__arm_ops *const ops_of_kind[HAFT_ARM_KINDS_] = {
     [HAFT_ARM_RECV] = &haft__arm_recv,   [HAFT_ARM_SEND] = &haft__arm_send,   [HAFT_ARM_JOIN] = &haft__arm_join,
     [HAFT_ARM_SET] = &haft__arm_set,     [HAFT_ARM_SEM] = &haft__arm_sem,     [HAFT_ARM_NOTIFY] = &haft__arm_notify,
-    [HAFT_ARM_EVENT] = &haft__arm_event, [HAFT_ARM_TOKEN] = &haft__arm_token,
+    [HAFT_ARM_EVENT] = &haft__arm_event, [HAFT_ARM_TOKEN] = &haft__arm_token, [HAFT_ARM_TICK] = &haft__arm_tick,
 };
 
 /* So many arms need no memory. */
@@ -40,7 +40,7 @@ struct selection {
     uint16_t *locked;   /* the arms with a lock, by its address */
     size_t locked_count;
     bool looks;         /* there are arms without a lock */
-    int64_t until;      /* when the nearest timeout is due; INT64_MAX: none */
+    int64_t until;      /* when the nearest timeout or tick is due; INT64_MAX: none */
     uint32_t until_arm; /* its number */
 };
 
@@ -156,10 +156,24 @@ static void unlock_all(struct selection *s)
             haft__lock_release(lock_at(s, i));
 }
 
-/* Sorts the arms out: with a lock, without, timeouts. */
+/* When the arm is due by the clock alone; INT64_MAX: never. *now is asked for once, if it is needed. */
+static int64_t due_at(const haft_arm *arm, int64_t *now)
+{
+    if (arm->kind_ == HAFT_ARM_TICK)
+        return ((const haft_ticker *)arm->object_)->next_;
+    if (arm->kind_ != HAFT_ARM_TIMEOUT || arm->amount_ == INT64_MAX)
+        return INT64_MAX;
+    if (*now == 0)
+        *now = haft__os->now();
+    int64_t due;
+    return __builtin_add_overflow(*now, arm->amount_, &due) ? INT64_MAX : due;
+}
+
+/* Sorts the arms out: with a lock, without, and which is due first by the clock. */
 static void sort_out(struct selection *s)
 {
-    int64_t nearest = INT64_MAX;
+    int64_t now = 0;
+    s->until = INT64_MAX;
     for (size_t i = 0; i < s->n; i++) {
         const haft_arm *arm = &s->arms[i];
         const haft__arm_ops *ops = ops_of(arm);
@@ -167,13 +181,12 @@ static void sort_out(struct selection *s)
             s->locked[s->locked_count++] = (uint16_t)i;
         else if (ops != NULL)
             s->looks = true;
-        else if (arm->kind_ == HAFT_ARM_TIMEOUT && arm->amount_ < nearest) {
-            nearest = arm->amount_;
+        int64_t due = due_at(arm, &now);
+        if (due < s->until) {
+            s->until = due;
             s->until_arm = (uint32_t)i + 1;
         }
     }
-    if (nearest == INT64_MAX || __builtin_add_overflow(haft__os->now(), nearest, &s->until))
-        s->until = INT64_MAX;
     sort_by_lock(s);
 }
 

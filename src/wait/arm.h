@@ -138,5 +138,6 @@ extern const haft__arm_ops haft__arm_recv, haft__arm_send;                      
 extern const haft__arm_ops haft__arm_join;                                                    /* job/arm.c */
 extern const haft__arm_ops haft__arm_sem, haft__arm_notify, haft__arm_event, haft__arm_token; /* src/sync */
 extern const haft__arm_ops haft__arm_set;                                                     /* group/set.c */
+extern const haft__arm_ops haft__arm_tick;                                                    /* job/ticker.c */
 
 #endif
