@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sync.h"
 
@@ -154,6 +155,21 @@ TEST_FROM_EVERY_CALLER("a callback is called once, at once if it is too late, an
     check_int(atomic_load(&not_called), ==, 0);
     haft_token_drop(&child);
     haft_token_drop(&t);
+}
+
+TEST("a callback may be dropped again when its token is gone")
+{
+    haft_token *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    haft_token_callback c;
+    _Atomic int calls = 0;
+    check(t != MAP_FAILED);
+    check_int(haft_token_on_cancel(t, &c, count_call, &calls), ==, 0);
+    HAFT_DEFER(haft_token_callback_drop, &c);
+    haft_token_callback_drop(&c);
+    haft_token_drop(t);
+    check_int(munmap(t, sizeof *t), ==, 0);
+    haft_token_callback_drop(&c);
+    check_int(atomic_load(&calls), ==, 0);
 }
 
 struct chain {

@@ -343,6 +343,8 @@ int haft_token_on_cancel(haft_token *t, haft_token_callback *callback, haft_drop
 void haft_token_callback_drop(haft_token_callback *callback)
 {
     haft__root *me = haft__me();
+    if (callback->token_ == NULL)
+        return; /* the token may be gone, too */
     struct shard *s = shard_of(callback->token_);
     acquire(s); /* and does not follow: that might call it */
     if (callback->state_ == REGISTERED) {
@@ -360,6 +362,7 @@ void haft_token_callback_drop(haft_token_callback *callback)
         haft__shield_lower(me, shield);
     }
     callback->state_ = IDLE;
+    callback->token_ = NULL;
     leave(s);
 }
 
