@@ -2,6 +2,7 @@
  *
  * Actors: what a message does and when, and how everybody who waits is told of every kind of end. Over 600 lines, because
  * each end is tried with each kind of message, worker and caller. */
+#include <pthread.h>
 #include <string.h>
 
 #include "actor/actor.h"
@@ -546,6 +547,113 @@ TEST_FROM_EVERY_CALLER("a dropper that panics is reported and disturbs nobody")
     check_int(atomic_load(&frames_dropped), ==, 3);
 }
 
+static void sleeping_drop(void *frame)
+{
+    (void)frame;
+    check_int(haft_sleep(HAFT_US), ==, 0);
+    atomic_fetch_add(&frames_dropped, 1);
+}
+
+TEST_FROM_EVERY_CALLER("droppers run shielded: they may wait after an abort and past a deadline")
+{
+    for_each_worker(kind)
+    {
+        atomic_store(&frames_dropped, 0);
+        struct state s = { 0 };
+        owner a;
+        struct gate gate = { 0 };
+        check_int(haft_actor_start(&a, &s, .drop = sleeping_drop, .kind = kind), ==, 0);
+        check_int(haft_cast(&a, occupy, (&(struct through){ .gate = &gate }), .drop = sleeping_drop), ==, 0);
+        check_int(haft_cast(&a, add, (&(struct number){ 0 }), .drop = sleeping_drop), ==, 0);
+        until(atomic_load(&gate.entered));
+        check_int(haft_actor_abort(&a), ==, 0);
+        HAFT_TIMEOUT(0);
+        check_int(haft_actor_drop(&a), ==, HAFT_EABORTED);
+        check_int(atomic_load(&frames_dropped), ==, 3);
+    }
+}
+
+static int leaves_its_thread(struct state *s, struct number *n)
+{
+    s->sum += n->value;
+    n->answer = 42;
+    pthread_exit(NULL);
+}
+
+TEST_FROM_EVERY_CALLER("pthread_exit in a body ends the actor as a panic does, and its caller is told")
+{
+    silence_panics();
+    atomic_store(&frames_dropped, 0);
+    for (int is_call = 0; is_call < 2; is_call++) {
+        struct state s = { 0 };
+        owner a;
+        struct gate gate = { 0 };
+        check_int(haft_actor_start(&a, &s, .kind = HAFT_THREAD), ==, 0);
+        struct number n = { .value = 3 };
+        enter(&a, &gate);
+        haft_handle queued = haft_spawn(calls_two, (&(struct late_caller){ &a, { .value = 9 } }));
+        until(haft_actor_len(&a) == 1);
+        if (is_call) {
+            haft_unpark(gate.inside);
+            int rc = haft_call(&a, leaves_its_thread, &n, .urgent = true, .drop = NUMBER_DROP);
+            check_int(rc, ==, HAFT_EPANIC);
+            check_int(n.answer, ==, 42);
+        } else {
+            check_int(haft_cast(&a, leaves_its_thread, &n, .urgent = true, .drop = NUMBER_DROP), ==, 0);
+            open_gate(&gate);
+        }
+        int rc = haft_join(&queued);
+        check(rc == HAFT_ECLOSED || (is_call && rc == 0)); /* served before the urgent one came */
+        check_int(haft_actor_join(&a, &s), ==, HAFT_EPANIC);
+        check_int(s.sum, ==, rc == 0 ? 12 : 3);
+    }
+    check_int(atomic_load(&frames_dropped), ==, 1); /* the cast's */
+}
+
+static haft_mutex kept = HAFT_MUTEX_INIT;
+
+static int locks(struct state *s, const bool *panics)
+{
+    (void)s;
+    int rc = haft_mutex_lock(&kept);
+    if (*panics)
+        haft_panic("with a lock");
+    return rc;
+}
+
+static int unlocks(struct state *s)
+{
+    (void)s;
+    haft_mutex_unlock(&kept);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("a lock stays the worker's from message to message; a panic abandons that of its own message")
+{
+    silence_panics();
+    for_each_worker(kind)
+    {
+        struct state s = { 0 };
+        owner a;
+        bool yes = true, no = false;
+        check_int(haft_actor_start(&a, &s, .kind = kind, .on_panic = HAFT_KEEP_SERVING), ==, 0);
+        check_int(haft_call(&a, locks, &no), ==, 0);
+        check_int(haft_mutex_try_lock(&kept), ==, HAFT_EAGAIN);
+        check_int(haft_call(&a, fails, (&(struct number){ 0 })), ==, HAFT_EPANIC); /* holds it no less */
+        check_int(haft_mutex_try_lock(&kept), ==, HAFT_EAGAIN);
+        check_int(haft_call(&a, unlocks, HAFT_NO_FRAME), ==, 0);
+        check_int(haft_call(&a, locks, &yes), ==, HAFT_EPANIC);
+        check_int(haft_mutex_lock(&kept), ==, HAFT_EPOISONED);
+        check_int(haft_mutex_heal(&kept), ==, 0);
+        haft_mutex_unlock(&kept);
+        check_int(haft_call(&a, locks, &no), ==, 0);
+        check_int(haft_actor_join(&a), ==, 0);
+        check_int(haft_mutex_lock(&kept), ==, HAFT_EPOISONED); /* the end of its holder, too */
+        check_int(haft_mutex_heal(&kept), ==, 0);
+        haft_mutex_unlock(&kept);
+    }
+}
+
 /* --- from inside -------------------------------------------------------------------------------------------------- */
 
 static owner inner;
@@ -637,6 +745,41 @@ TEST_FROM_EVERY_CALLER("of a ring of actors that call each other exactly one is 
     for_each_worker(kind) for (int length = 2; length <= 4; length++) try_ring(length, kind, 0);
 }
 
+static int calls_back(struct state *s, owner *const *first)
+{
+    (void)s;
+    return haft_call(*first, count_one, HAFT_NO_FRAME);
+}
+
+struct joins {
+    owner *self, *other;
+    bool drops;
+};
+
+static int ends_the_other(struct state *s, struct joins *j)
+{
+    (void)s;
+    check_int(haft_cast(j->other, calls_back, &j->self), ==, 0);
+    until(haft_actor_len(j->self) == 1); /* then it waits */
+    return j->drops ? haft_actor_drop(j->other) : haft_actor_join(j->other);
+}
+
+TEST_FROM_EVERY_CALLER("an actor that joins or drops one that calls it is refused, and still owns it")
+{
+    for_each_worker(kind) for (int drops = 0; drops < 2; drops++)
+    {
+        struct state s = { 0 };
+        owner first, second;
+        check_int(haft_actor_start(&first, &s, .kind = kind), ==, 0);
+        check_int(haft_actor_start(&second, &s, .kind = kind), ==, 0);
+        struct joins j = { &first, &second, drops != 0 };
+        check_int(haft_call(&first, ends_the_other, &j), ==, HAFT_EDEADLK);
+        check_int(haft_call(&second, count_one, HAFT_NO_FRAME), ==, 1); /* was not even asked to stop */
+        check_int(haft_actor_join(&second), ==, 0);
+        check_int(haft_actor_join(&first), ==, 0);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("calls with a deadline are no part of a ring")
 {
     for_each_worker(kind) try_ring(2, kind, 5 * HAFT_MS);
@@ -698,7 +841,6 @@ TEST_FROM_EVERY_CALLER("the last client of a detached actor is told of its panic
     struct number n = { .value = 2 };
     check_int(haft_call(&c, fails, &n), ==, HAFT_EPANIC);
     until(!haft_actor_is_alive(&d));
-    until(haft__load_relaxed(&d.end_.core_->refs) == 2);
     check_int(haft_client_drop(&d), ==, 0);
     check_int(haft_client_drop(&c), ==, HAFT_EPANIC);
 }
@@ -831,16 +973,35 @@ TEST_FROM_EVERY_CALLER("misuse is an error")
     check_int(haft_actor_abort(&a), ==, HAFT_ESTALE);
     check_int(haft_actor_drop(&a), ==, 0);
     check(!haft_actor_is_alive(&a));
-    client c;
+    client c, d;
+    HAFT_WEAK_CLIENT(struct state) weak;
+    memset(&c, 1, sizeof c);
     check_int(haft_client_of(&a, &c), ==, HAFT_ESTALE);
+    check_int(haft_client_drop(&c), ==, 0); /* it is null */
+    memset(&d, 1, sizeof d);
+    check_int(haft_client_clone(&c, &d), ==, HAFT_ESTALE);
+    check_int(haft_client_drop(&d), ==, 0);
+    memset(&weak, 1, sizeof weak);
+    check_int(haft_client_downgrade(&c, &weak), ==, HAFT_ESTALE);
+    check_int(haft_weak_client_drop(&weak), ==, 0);
+    check_int(haft_actor_start(&a, &s), ==, 0);
+    check_int(haft_client_of(&a, &c), ==, 0);
+    check_int(haft_client_downgrade(&c, &weak), ==, 0);
+    check_int(haft_actor_stop(&a), ==, 0);
+    memset(&d, 1, sizeof d);
+    check_int(haft_client_upgrade(&weak, &d), ==, HAFT_ECLOSED);
+    check_int(haft_client_drop(&d), ==, 0);
+    check_int(haft_client_drop(&c), ==, 0);
+    check_int(haft_weak_client_drop(&weak), ==, 0);
+    check_int(haft_actor_join(&a), ==, 0);
 }
 
 static owner left_behind;
 
-static int leaves_an_actor(void)
+static int leaves_an_actor(const haft_kind *kind)
 {
     struct state s = { .sum = 8 };
-    check_int(haft_actor_start(&left_behind, &s), ==, 0);
+    check_int(haft_actor_start(&left_behind, &s, .kind = *kind), ==, 0);
     struct number n = { .value = 1 };
     check_int(haft_call(&left_behind, add, &n), ==, 0);
     return 0;
@@ -848,12 +1009,15 @@ static int leaves_an_actor(void)
 
 TEST("the end of its runtime ends an actor, and its owner can still have the state")
 {
-    struct state s;
-    check_int(haft_run(leaves_an_actor), ==, 0);
-    struct number n = { .value = 1 };
-    check_int(haft_call(&left_behind, add, &n), ==, HAFT_ECLOSED);
-    check_int(haft_actor_join(&left_behind, &s), ==, HAFT_EABORTED);
-    check_int(s.sum, ==, 9);
+    for_each_worker(kind)
+    {
+        struct state s;
+        check_int(haft_run(leaves_an_actor, &kind), ==, 0);
+        struct number n = { .value = 1 };
+        check_int(haft_call(&left_behind, add, &n), ==, HAFT_ECLOSED);
+        check_int(haft_actor_join(&left_behind, &s), ==, HAFT_EABORTED);
+        check_int(s.sum, ==, 9);
+    }
 }
 
 /* --- allocations -------------------------------------------------------------------------------------------------- */
@@ -894,6 +1058,49 @@ TEST("calls and casts allocate nothing once they are warm")
         }
         check_int(haft_call(&a, add, &n), ==, 0);
         check_uint(atomic_load(&allocations), ==, 0);
+        check_int(haft_actor_drop(&a), ==, 0);
+    }
+}
+
+/* A cast has its place in the mailbox and gets no memory; meanwhile it was in the way of a timer. */
+static _Atomic int is_refusing, may_refuse;
+
+static void *refusing_allocate(size_t size, size_t alignment)
+{
+    if (size != sizeof(struct large))
+        return haft__os_linux.allocate(size, alignment);
+    atomic_store(&is_refusing, 1);
+    until(atomic_load(&may_refuse));
+    return NULL;
+}
+
+static int casts_large(owner **a)
+{
+    struct large l = { { 0 } };
+    return haft_cast(*a, invert, &l);
+}
+
+TEST("a timer that found the mailbox full of promises is served when one is given back")
+{
+    counting = haft__os_linux;
+    counting.allocate = refusing_allocate;
+    haft__os = &counting; /* before anybody reads it */
+    for_each_worker(kind)
+    {
+        atomic_store(&is_refusing, 0);
+        atomic_store(&may_refuse, 0);
+        struct state s = { 0 };
+        owner a, *there = &a;
+        check_int(haft_actor_start(&a, &s, .kind = kind, .capacity = 1), ==, 0);
+        haft_handle h = haft_spawn(casts_large, &there, .kind = HAFT_THREAD);
+        until(atomic_load(&is_refusing));
+        _Atomic int shown = 0;
+        check_int(haft_actor_after(&a, 0, takes_turn, (&(struct turn){ .shown = &shown })), ==, 0);
+        check_int(haft_call(&a, count_one, HAFT_NO_FRAME), ==, 1); /* the worker has looked */
+        check_int(atomic_load(&shown), ==, 0);
+        atomic_store(&may_refuse, 1);
+        check_int(haft_join(&h), ==, HAFT_ENOMEM);
+        until(atomic_load(&shown) == 1);
         check_int(haft_actor_drop(&a), ==, 0);
     }
 }

@@ -13,7 +13,10 @@
  *
  * The actor ends when its owner stops, joins or drops it, or, once detached, when its last client is gone: messages that
  * came before are served first (it drains). It also ends when it is aborted or a body panics: then what is queued is not
- * served; callers are told by HAFT_ECLOSED and have their frames back, the frames of casts go to their .drop. */
+ * served; callers are told by HAFT_ECLOSED and have their frames back, the frames of casts go to their .drop.
+ *
+ * Droppers run shielded. What a body has locked and not unlocked when it returns stays locked by the worker; a panic
+ * abandons what its own message has locked, and the end of the actor the rest. */
 #ifndef HAFT_ACTOR_H
 #define HAFT_ACTOR_H
 
@@ -147,19 +150,20 @@ HAFT_API_ int haft_actor_abort_raw(const haft_actor_end *actor);
  * abort did. In all these cases the actor was joined.
  *
  * HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; the actor has been asked to stop and is still owned.
- * HAFT_EDEADLK: called by the worker itself, where haft_actor_stop is meant; HAFT_EBUSY: being joined; HAFT_EINVAL: a state
+ * HAFT_EDEADLK: called by the worker itself, where haft_actor_stop is meant, or by one that the actor waits for; HAFT_EBUSY: being joined; HAFT_EINVAL: a state
  * of another size; HAFT_ESTALE: a null end. Suspends. From any thread and job. */
 HAFT_API_ int haft_actor_join_raw(haft_actor_end *actor, void *state, size_t size);
 /* haft_actor_join_outcome(&actor, &state, &out): returns only the caller's own code; *out describes the end. */
 HAFT_API_ int haft_actor_join_outcome_raw(haft_actor_end *actor, void *state, size_t size, haft_outcome *out);
 
 /* Stops the actor, waits, shielded, until it has drained and ended, and gives the state to its .drop. For a pointer to an
- * owner; does nothing on a null one. 0; HAFT_EPANIC or HAFT_EABORTED if it had ended so; HAFT_EDEADLK from its own worker:
+ * owner; does nothing on a null one. 0; HAFT_EPANIC or HAFT_EABORTED if it had ended so; HAFT_EDEADLK as haft_actor_join:
  * nothing happened, haft_actor_stop is meant. HAFT_DEFER(haft_actor_drop, &actor). Suspends. */
 HAFT_API_ int haft_actor_drop(void *actor);
 
 /* Lets the actor live without an owner: it ends when its last client is gone (at once if there is none), and then the
- * state goes to its .drop. The end is null afterwards. Never suspends. HAFT_ESTALE for a null end. */
+ * state goes to its .drop. The end is null afterwards. HAFT_ESTALE for a null end. Never suspends, unless .drop does, which
+ * runs here if the actor has already ended. */
 HAFT_API_ int haft_actor_detach_raw(haft_actor_end *actor);
 
 /* True until the actor has ended or is about to: it has not panicked, nor been told of an abort, nor drained. From owner
@@ -175,11 +179,11 @@ HAFT_API_ size_t haft_actor_len_raw(const haft_actor_end *end);
  * of an actor that has ended may be made; its messages are refused by HAFT_ECLOSED. Never suspends. */
 HAFT_API_ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client);
 /* haft_client_downgrade(&client, &weak); haft_client_upgrade(&weak, &client): HAFT_ECLOSED if the actor has been stopped
- * or has ended. */
+ * or has ended. Where a client is not made, it is null. */
 HAFT_API_ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak);
 HAFT_API_ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client);
 /* For a pointer to a client, to a weak client. Does nothing on a null one. Returns 0, or HAFT_EPANIC if this was the last
- * end of a detached actor, and a panic had ended it that nobody was told of. Never suspends, unless .drop does, which
+ * end of a detached actor, and a panic had ended it. Never suspends, unless .drop does, which
  * runs here if the actor has already ended. */
 HAFT_API_ int haft_client_drop(void *client);
 HAFT_API_ int haft_weak_client_drop(void *weak);

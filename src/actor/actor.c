@@ -56,12 +56,32 @@ call_drop(void *argument)
 void haft__actor_drop_object(haft_drop_fn *drop, void *object)
 {
     drop_call call = { drop, object };
-    haft__panic *panic = haft__catch_call(haft__here_always()->root, call_drop, &call);
+    haft__root *me = haft__here_always()->root;
+    haft__shield shield = haft__shield_raise(me);
+    haft__panic *panic = haft__catch_call(me, call_drop, &call);
+    haft__shield_lower(me, shield);
     if (panic != NULL)
         haft__panic_free(panic);
 }
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
+
+/* pthread_exit has left a body. Its call is answered as by a panic; what a cast had goes where a cast's goes that was
+ * never begun, because what runs here is the end of a thread. */
+static void message_left(haft__actor *a)
+{
+    haft__lock_acquire(&a->lock);
+    haft__message *cast = a->running;
+    a->running = NULL;
+    if (cast != NULL) {
+        haft__list_append(&a->timers, &cast->link);
+        cast->due = INT64_MAX;
+    }
+    haft__lock_release(&a->lock);
+    haft__record *caller = haft__actor_answer_left(a);
+    if (caller != NULL)
+        haft__wake(caller);
+}
 
 /* The end of the worker's job, told by its finisher; the job is ours. No user code: the job is gone already. */
 static void worker_ended(void *group, haft__job *job)
@@ -73,12 +93,15 @@ static void worker_ended(void *group, haft__job *job)
     }
     haft__lock_acquire(&a->lock);
     a->worker = NULL; /* before the slot is recycled: an abort must not find somebody else in it */
-    bool began = a->is_dead;
+    bool left_in_order = a->is_dead;
     a->is_closing = a->is_dead = a->is_worker_done = true;
+    a->has_panicked = a->has_panicked || job->record.end == HAFT_PANICKED;
     haft__lock_release(&a->lock);
     haft__job_reap(job, NULL, 0, &a->outcome); /* read by others once has_ended */
-    if (!began)
+    if (!left_in_order) {                      /* never begun, or left by pthread_exit */
+        message_left(a);
         haft__actor_refuse_all(a);
+    }
     haft__lock_acquire(&a->lock);
     a->has_ended = true;
     haft__record *joiner = a->joiner;
@@ -208,7 +231,7 @@ int haft_actor_abort_raw(const haft_actor_end *actor)
 }
 
 /* Waits for the worker's end. 0, or why not: then *a is as it was, but asked to stop. */
-static int await_end(haft__actor *a, haft__root *me, size_t size)
+static int await_end_noted(haft__actor *a, haft__root *me, size_t size)
 {
     haft__lock_acquire(&a->lock);
     int rc = a->worker == me->record              ? HAFT_EDEADLK
@@ -234,6 +257,16 @@ static int await_end(haft__actor *a, haft__root *me, size_t size)
     a->joiner = NULL;
     haft__lock_release(&a->lock);
     return haft__tell(me, rc);
+}
+
+static int await_end(haft__actor *a, haft__root *me, size_t size)
+{
+    haft__actor *own;
+    if (!haft__actor_begin_wait(a, me, &own))
+        return HAFT_EDEADLK;
+    int rc = await_end_noted(a, me, size);
+    haft__actor_end_wait(own);
+    return rc;
 }
 
 static int code_of(const haft_outcome *outcome)
@@ -369,6 +402,7 @@ size_t haft_actor_len_raw(const haft_actor_end *end)
 int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client)
 {
     haft__actor *a = actor->core_;
+    client->core_ = NULL;
     if (a == NULL)
         return HAFT_ESTALE;
     ref(a);
@@ -382,6 +416,7 @@ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client)
 int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak)
 {
     haft__actor *a = client->core_;
+    weak->core_ = NULL;
     if (a == NULL)
         return HAFT_ESTALE;
     ref(a);
@@ -392,6 +427,7 @@ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak
 int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client)
 {
     haft__actor *a = weak->core_;
+    client->core_ = NULL;
     if (a == NULL)
         return HAFT_ESTALE;
     haft__lock_acquire(&a->lock);
@@ -416,7 +452,7 @@ int haft_client_drop(void *client)
     end->core_ = NULL;
     haft__lock_acquire(&a->lock);
     bool is_last = --a->clients == 0 && a->is_owner_gone;
-    int rc = is_last && a->has_ended && !a->is_panic_told && a->outcome.end == HAFT_PANICKED ? HAFT_EPANIC : 0;
+    int rc = is_last && a->has_panicked && !a->is_panic_told ? HAFT_EPANIC : 0;
     a->is_panic_told = a->is_panic_told || rc != 0;
     a->is_closing = a->is_closing || is_last;
     haft__lock_release(&a->lock);

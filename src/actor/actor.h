@@ -22,7 +22,7 @@
  * The worker is a job of the group kind, so that its end is told here however it comes. It is marked to begin even when
  * it was aborted before, because somebody has to answer. What is left, the state and queued frames, is disposed of by
  * user code, so by whoever comes second of owner and worker (`is_worker_done`, `is_owner_gone`), or by the last end if
- * the worker never began for want of memory.
+ * the worker never began for want of memory, or a body left it by pthread_exit.
  *
  * Memory: `refs` counts owner, worker, clients and weak clients; the last one frees. `clients` counts those that keep a
  * detached actor serving. */
@@ -83,7 +83,8 @@ typedef struct haft_actor_core {
 
     haft__record *worker;             /* null once it has ended */
     struct haft_actor_core *waits_on; /* what the worker waits for now; see ring.c */
-    haft__message *current;
+    haft__message *current;           /* the call that runs, while its caller waits for it */
+    haft__message *running;           /* the cast that runs */
     size_t clients;
     haft__record *joiner;
     bool is_idle;    /* the worker is parked or about to be: wake it */
@@ -92,6 +93,7 @@ typedef struct haft_actor_core {
     bool is_owner_gone, is_worker_done;
     bool has_ended; /* the worker's job is gone; outcome says how */
     bool is_state_gone;
+    bool has_panicked; /* and ended by that */
     bool is_panic_told;
     haft_on_message_panic on_panic;
 
@@ -123,6 +125,8 @@ void haft__actor_free_node(haft__message *m);
 int haft__actor_serve(haft__actor **frame);
 /* Answers a call that is QUEUED and will never be begun; whom to wake. The lock is held. */
 haft__record *haft__actor_refuse(haft__message *m, int code);
+/* Answers the call whose body was left by pthread_exit, if there is one; whom to wake. The lock is not held. */
+haft__record *haft__actor_answer_left(haft__actor *a);
 /* Tells every caller and caster that nothing more will begin. */
 void haft__actor_refuse_all(haft__actor *a);
 /* Gives what is queued, pending and not taken back to its droppers. Nobody else touches the actor's queues. */
@@ -130,9 +134,10 @@ void haft__actor_dispose(haft__actor *a);
 
 /* --- ring.c --- */
 
-/* Notes that own's worker is about to wait for target. False: it would wait for itself, and nothing is noted. */
-bool haft__actor_note_wait(haft__actor *own, haft__actor *target);
-void haft__actor_take_note_back(haft__actor *own);
+/* Notes that the caller, if it is a worker, is about to wait for that actor. *own is for haft__actor_end_wait. False: it
+ * would wait for itself, and nothing is noted. */
+bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__actor **own);
+void haft__actor_end_wait(haft__actor *own);
 
 /* --- actor.c --- */
 
@@ -140,7 +145,7 @@ void haft__actor_take_note_back(haft__actor *own);
 haft__actor *haft__actor_here(const haft__root *me);
 
 void haft__actor_unref(haft__actor *a);
-/* Calls drop(object) behind a wall. The panic is reported; it has nowhere to go. */
+/* Calls drop(object) shielded and behind a wall. The panic is reported; it has nowhere to go. */
 void haft__actor_drop_object(haft_drop_fn *drop, void *object);
 
 #endif

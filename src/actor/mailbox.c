@@ -125,23 +125,6 @@ void haft__actor_closed(haft__actor *a)
     }
 }
 
-/* Notes for rings that the caller, if it is a worker, waits for that actor from now on. *own is for end_note. False: it
- * would wait for itself. */
-static bool begin_note(haft__actor *a, const haft__root *me, haft__actor **own)
-{
-    *own = me->deadline == INT64_MAX ? haft__actor_here(me) : NULL;
-    if (*own == NULL || haft__actor_note_wait(*own, a))
-        return true;
-    *own = NULL;
-    return false;
-}
-
-static void end_note(haft__actor *own)
-{
-    if (own != NULL)
-        haft__actor_take_note_back(own);
-}
-
 /* Waits for a place in the mailbox. The lock is held on entry and on return. */
 static int await_room(haft__actor *a, haft__root *me)
 {
@@ -177,7 +160,7 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
         return HAFT_EDEADLK;
     haft__actor *own;
     haft__lock_release(&a->lock);
-    bool may_wait = begin_note(a, me, &own);
+    bool may_wait = haft__actor_begin_wait(a, me, &own);
     haft__lock_acquire(&a->lock);
     if (!may_wait)
         return HAFT_EDEADLK;
@@ -186,7 +169,7 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
         a->used++;
     else if (rc == 0)
         rc = await_room(a, me);
-    end_note(own);
+    haft__actor_end_wait(own);
     return rc;
 }
 
@@ -224,6 +207,10 @@ static int cast_into(haft__actor *a, haft_actor_fn *body, const void *frame, siz
         if (m != NULL)
             surplus = haft__actor_keep_node(a, m);
         record = haft__actor_release_room(a);
+        if (record == NULL && a->is_idle) { /* a timer may have waited for it */
+            a->is_idle = false;
+            record = a->worker;
+        }
     }
     haft__lock_release(&a->lock);
     wake_if(record);
@@ -323,10 +310,10 @@ static int call(const haft_actor_end *end, haft__message *m, size_t alignment)
         return rc;
     haft__actor *a = end->core_, *own;
     m->caller = me->record;
-    if (!begin_note(a, me, &own))
+    if (!haft__actor_begin_wait(a, me, &own))
         return HAFT_EDEADLK;
     rc = send_and_wait(a, m, me);
-    end_note(own);
+    haft__actor_end_wait(own);
     return rc;
 }
 

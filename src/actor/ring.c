@@ -3,7 +3,7 @@
  * Rings of calls: A's worker calls B, whose worker calls C, whose worker calls A. None of them would ever be answered, so
  * whoever closes the ring is refused.
  *
- * A worker that is about to wait for another actor, for an answer or for room, without a deadline, notes that in its own
+ * A worker that is about to wait for another actor, for an answer, for room or for its end, without a deadline, notes that in its own
  * actor, under one lock for all, after following the notes from the other actor on: if they lead back to its own, there
  * is a ring. Whoever notes last sees the others' notes, so exactly one is refused. An actor that a note leads to is
  * alive, because the worker that made the note holds an end of it while it waits; the note is taken back under the same
@@ -50,7 +50,7 @@ static bool is_aborted(const haft__actor *a)
     return (haft__load_relaxed(&a->worker->state) & HAFT__ABORT) != 0;
 }
 
-bool haft__actor_note_wait(haft__actor *own, haft__actor *target)
+static bool note_wait(haft__actor *own, haft__actor *target)
 {
     haft__record *workers[NAMED] = { own->worker };
     unsigned n = 1;
@@ -71,8 +71,19 @@ bool haft__actor_note_wait(haft__actor *own, haft__actor *target)
     return !is_ring;
 }
 
-void haft__actor_take_note_back(haft__actor *own)
+bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__actor **own)
 {
+    *own = me->deadline == INT64_MAX ? haft__actor_here(me) : NULL;
+    if (*own == NULL || note_wait(*own, a))
+        return true;
+    *own = NULL;
+    return false;
+}
+
+void haft__actor_end_wait(haft__actor *own)
+{
+    if (own == NULL)
+        return;
     haft__lock_acquire(&notes_lock);
     own->waits_on = NULL;
     haft__lock_release(&notes_lock);

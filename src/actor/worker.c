@@ -69,7 +69,8 @@ static haft__message *next(haft__actor *a, haft__root *me)
         if (m != NULL || a->is_closing)
             return m;
         a->is_idle = true;
-        if (!haft__list_is_empty(&a->timers))
+        /* Without room its caster is on the way, and wakes the worker. */
+        if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
             me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
         haft__lock_release(&a->lock);
         wake_answered(a);
@@ -142,6 +143,20 @@ static void answer(haft__actor *a, haft__message *m, const run *r, const haft__p
     haft__store_release(&m->fate, HAFT__MESSAGE_ANSWERED); /* see haft__actor_refuse */
 }
 
+haft__record *haft__actor_answer_left(haft__actor *a)
+{
+    static const haft__panic left = { .info = { .message = "the thread was ended by pthread_exit" } };
+    haft__lock_acquire(&a->lock);
+    if (a->current != NULL) {
+        run r = { 0 };
+        answer(a, a->current, &r, &left);
+    }
+    haft__record *caller = a->to_wake;
+    a->to_wake = NULL;
+    haft__lock_release(&a->lock);
+    return caller;
+}
+
 static haft__panic *serve_call(haft__actor *a, haft__root *me, haft__message *m)
 {
     haft_drop_fn *drop = m->drop;
@@ -175,6 +190,7 @@ static haft__panic *serve_cast(haft__actor *a, haft__root *me, haft__message *m)
     run r = { .body = m->body, .state = a->state, .frame = m->frame, .size = m->size };
     haft__record *caster = m->takes_room ? haft__actor_release_room(a) : NULL;
     m->takes_room = false;
+    a->running = m;
     haft__lock_release(&a->lock);
     wake_answered(a);
     if (caster != NULL)
@@ -183,6 +199,7 @@ static haft__panic *serve_cast(haft__actor *a, haft__root *me, haft__message *m)
     if (m->period == 0)
         drop_frame(m);
     haft__lock_acquire(&a->lock);
+    a->running = NULL;
     if (m->period != 0) {
         /* Turns that have passed meanwhile are skipped. */
         int64_t late = haft__os->now() - m->due;
@@ -289,6 +306,7 @@ int haft__actor_serve(haft__actor **frame)
     }
     a->is_closing = true;
     a->is_dead = true;
+    a->has_panicked = panic != NULL;
     haft__lock_release(&a->lock);
     wake_answered(a);
     haft__shield shield = haft__shield_raise(me);
