@@ -420,9 +420,14 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
     if (here->worker != NULL)
         return HAFT_EDEADLK;
     haft__root *me = here->root;
-    struct main_call call = {
-        .done = main_ended, .body = body, .frame = frame, .size = size, .code = HAFT_ENOMEM, .caller = me->record
-    };
+    /* A main job that is refused a stack has made no others, so nothing is left behind then. */
+    struct main_call call = { .done = main_ended,
+                              .body = body,
+                              .frame = frame,
+                              .size = size,
+                              .code = HAFT_ENOMEM,
+                              .have_others_ended = true,
+                              .caller = me->record };
     /* A single worker is this thread. Of several none is, because it could be the one that is stuck in the end. */
     bool is_worker = (options->workers != 0 ? options->workers : haft__os->cpu_count()) == 1;
     int rc = runtime_make(options, is_worker ? 1 : 0, &call.runtime);
