@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The simulated world itself: what a thread has of its own, what time does, what faults are, and that a run is
- * determined by its seed (the last is shown by replay.sh, which compares two processes). */
+ * The simulated world itself: what a thread has of its own, what time does, what faults are.
+ * That a run is determined by its seed is shown by bugs.sh. */
 #include <haft/haft.h>
 
 #include <errno.h>
@@ -175,7 +175,7 @@ static void *counts_without_care(void *argument)
     return argument;
 }
 
-/* Whether one run loses an increment depends on its seed; that some seed does is shown by orders.sh. */
+/* Whether one run loses an increment depends on its seed. */
 TEST("increments in two steps are between three and all")
 {
     with_threads(counts_without_care);
