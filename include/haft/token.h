@@ -40,9 +40,9 @@ typedef struct haft_token {
 HAFT_API_ int haft_token_child(haft_token *parent, haft_token *child);
 
 /* Cancels the token and all below it, for good; wakes those who wait, and calls the callbacks. When it returns,
- * haft_token_is_cancelled is true for all of them; a call for a token that somebody else is cancelling just then returns at
- * once. Never suspends. May be called from a signal handler, provided that the callbacks may; if the handler interrupts a call of this header, its callbacks, and what is below the token,
- * follow when that call goes on. */
+ * haft_token_is_cancelled is true for all of them; a call for a token that somebody else is cancelling just then returns
+ * at once. Never suspends. May be called from a signal handler, provided that the callbacks may; if the handler interrupts a
+ * call of this header, its callbacks, and what is below the token, follow when that call goes on. */
 HAFT_API_ void haft_token_cancel(haft_token *t);
 
 /* From anywhere, signal handlers included. */
