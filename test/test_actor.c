@@ -500,6 +500,37 @@ TEST_FROM_EVERY_CALLER(
     }
 }
 
+static int throws(struct state *s, struct number *n)
+{
+    (void)n;
+    haft_panic_with(s, NUMBER_DROP);
+}
+
+TEST_FROM_EVERY_CALLER("the payload of a panic is the owner's, once")
+{
+    silence_panics();
+    atomic_store(&frames_dropped, 0);
+    for (int looks = 0; looks < 2; looks++) {
+        struct state s = { 0 };
+        owner a;
+        haft_outcome out;
+        struct number n = { 0 };
+        check_int(haft_actor_start(&a, &s), ==, 0);
+        check_int(haft_call_outcome(&a, throws, &n, &out), ==, 0);
+        check_ptr(out.panic.payload, ==, NULL);
+        haft_panic_drop(&out.panic);
+        check_int(atomic_load(&frames_dropped), ==, looks);
+        if (looks) {
+            check_int(haft_actor_join_outcome(&a, &s, &out), ==, 0);
+            check_ptr(out.panic.payload, !=, NULL);
+            haft_panic_drop(&out.panic);
+        } else {
+            check_int(haft_actor_join(&a), ==, HAFT_EPANIC);
+        }
+        check_int(atomic_load(&frames_dropped), ==, looks + 1);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("told to keep serving, an actor survives panics of calls and casts")
 {
     silence_panics();
@@ -660,7 +691,8 @@ static owner inner;
 
 static int talks_to_itself(struct state *s, struct number *n)
 {
-    HAFT_TIMEOUT(INT64_MAX);
+    check_int(haft_call(&inner, add, n), ==, HAFT_EDEADLK);
+    HAFT_TIMEOUT(HAFT_S); /* which changes nothing */
     s->sum++;
     check_int(haft_call(&inner, add, n), ==, HAFT_EDEADLK);
     check_int(haft_cast(&inner, add, n), ==, 0);
@@ -939,6 +971,23 @@ TEST_FROM_EVERY_CALLER("pending timers are discarded when the actor drains, and 
     check_int(atomic_load(&frames_dropped), ==, 2);
 }
 
+TEST_FROM_EVERY_CALLER("a timer that is due but not queued when its actor is stopped is not sent")
+{
+    atomic_store(&frames_dropped, 0);
+    struct state s = { 0 };
+    owner a;
+    struct gate gate = { 0 };
+    check_int(haft_actor_start(&a, &s), ==, 0);
+    enter(&a, &gate);
+    check_int(haft_actor_after(&a, 0, add, (&(struct number){ .value = 2 }), .drop = NUMBER_DROP), ==, 0);
+    check_int(haft_cast(&a, add, (&(struct number){ .value = 1 })), ==, 0);
+    check_int(haft_actor_stop(&a), ==, 0);
+    open_gate(&gate);
+    check_int(haft_actor_join(&a, &s), ==, 0);
+    check_int(s.sum, ==, 1);
+    check_int(atomic_load(&frames_dropped), ==, 1);
+}
+
 /* --- beginnings --------------------------------------------------------------------------------------------------- */
 
 TEST_FROM_EVERY_CALLER("an actor that was aborted before it began refuses, and gives its state back")
@@ -1071,7 +1120,7 @@ static void *refusing_allocate(size_t size, size_t alignment)
         return haft__os_linux.allocate(size, alignment);
     atomic_store(&is_refusing, 1);
     until(atomic_load(&may_refuse));
-    return NULL;
+    return atomic_load(&may_refuse) == 1 ? NULL : haft__os_linux.allocate(size, alignment);
 }
 
 static int casts_large(owner **a)
@@ -1101,6 +1150,28 @@ TEST("a timer that found the mailbox full of promises is served when one is give
         atomic_store(&may_refuse, 1);
         check_int(haft_join(&h), ==, HAFT_ENOMEM);
         until(atomic_load(&shown) == 1);
+        check_int(haft_actor_drop(&a), ==, 0);
+    }
+}
+
+TEST("a cast that had its place when the actor was stopped, but no memory yet, is refused")
+{
+    counting = haft__os_linux;
+    counting.allocate = refusing_allocate;
+    haft__os = &counting; /* before anybody reads it */
+    for_each_worker(kind)
+    {
+        atomic_store(&is_refusing, 0);
+        atomic_store(&may_refuse, 0);
+        struct state s = { 0 };
+        owner a, *there = &a;
+        check_int(haft_actor_start(&a, &s, .kind = kind, .capacity = 1), ==, 0);
+        haft_handle h = haft_spawn(casts_large, &there, .kind = HAFT_THREAD);
+        until(atomic_load(&is_refusing));
+        check_int(haft_actor_stop(&a), ==, 0);
+        until(!haft_actor_is_alive(&a));
+        atomic_store(&may_refuse, 2);
+        check_int(haft_join(&h), ==, HAFT_ECLOSED);
         check_int(haft_actor_drop(&a), ==, 0);
     }
 }
