@@ -812,6 +812,23 @@ TEST_FROM_EVERY_CALLER("an actor that joins or drops one that calls it is refuse
     }
 }
 
+TEST_FROM_EVERY_CALLER("two actors that call each other one after the other are no ring")
+{
+    for_each_worker(kind)
+    {
+        struct state s = { 0 };
+        owner first, second, *to_first = &first, *to_second = &second;
+        check_int(haft_actor_start(&first, &s, .kind = kind), ==, 0);
+        check_int(haft_actor_start(&second, &s, .kind = kind), ==, 0);
+        for (int i = 1; i <= 3; i++) {
+            check_int(haft_call(&first, calls_back, &to_second), ==, i);
+            check_int(haft_call(&second, calls_back, &to_first), ==, i);
+        }
+        check_int(haft_actor_drop(&first), ==, 0);
+        check_int(haft_actor_drop(&second), ==, 0);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("calls with a deadline are no part of a ring")
 {
     for_each_worker(kind) try_ring(2, kind, 5 * HAFT_MS);

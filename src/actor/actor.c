@@ -295,6 +295,8 @@ static int take_over(haft__actor *a, void *state, size_t size, haft_outcome *out
     if (out != NULL) {
         *out = a->outcome;
         a->outcome.panic.payload = NULL;
+    } else if (a->outcome.panic.payload != NULL) { /* here, where user code may run, and not with the last end */
+        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
     }
     haft__lock_acquire(&a->lock);
     a->is_owner_gone = true;

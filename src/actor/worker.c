@@ -272,8 +272,8 @@ void haft__actor_refuse_all(haft__actor *a)
     haft__actor_closed(a);
 }
 
-/* The lock is not held. */
-static void end(haft__actor *a)
+/* Nobody can ask for the payload of the panic any more once the owner has gone. The lock is not held. */
+static void end(haft__actor *a, haft__panic *panic)
 {
     haft__actor_refuse_all(a);
     dispose_of_queue(a, &a->urgent);
@@ -283,6 +283,8 @@ static void end(haft__actor *a)
     a->is_worker_done = true;
     bool is_mine = a->is_owner_gone;
     haft__lock_release(&a->lock);
+    if (is_mine && panic != NULL)
+        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &panic->info);
     if (is_mine)
         haft__actor_dispose(a);
 }
@@ -310,7 +312,7 @@ int haft__actor_serve(haft__actor **frame)
     haft__lock_release(&a->lock);
     wake_answered(a);
     haft__shield shield = haft__shield_raise(me);
-    end(a);
+    end(a, panic);
     haft__shield_lower(me, shield);
     if (panic != NULL)
         haft__panic_raise(me, panic);
