@@ -505,10 +505,9 @@ TEST_FROM_EVERY_CALLER("go:runtime/TestSelectFairness: two that are always ready
     struct self one = { .e = a, .number = 1 }, two = { .e = b, .number = 2 };
     haft_handle hs[2] = { haft_spawn(fill, &one), haft_spawn(fill, &two) };
     int counts[2] = { 0 }, value, n = (int)rounds(4000, 10000);
-    while (haft_channel_len(&a.rx) < 16 || haft_channel_len(&b.rx) < 16)
-        check_int(haft_yield(), ==, 0);
     for (int i = 0; i < n; i++) {
-        /* Both are ready: a job that waits for room gets it in the moment in which a value is taken. */
+        /* Both are ready; nobody else receives. */
+        until(haft_channel_len(&a.rx) > 0 && haft_channel_len(&b.rx) > 0);
         int arm =
             haft_select(HAFT_ON_RECV(&a.rx, &value), HAFT_ON_RECV(&b.rx, &value), HAFT_ON_RECV(&never.rx, &value));
         check_int(arm, ==, value - 1);

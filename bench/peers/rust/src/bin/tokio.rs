@@ -303,11 +303,17 @@ fn main() {
     let request = request();
     let n = request.n;
     let variant = request.variant.strip_suffix("-local");
-    let runtime = match variant {
-        Some(_) => Builder::new_current_thread().enable_all().build(),
-        None => Builder::new_multi_thread().worker_threads(request.workers).enable_all().build(),
+    let mut builder = match variant {
+        Some(_) => Builder::new_current_thread(),
+        None => Builder::new_multi_thread(),
+    };
+    if variant.is_none() {
+        builder.worker_threads(request.workers);
     }
-    .unwrap();
+    if request.workload == "W10" {
+        builder.enable_time(); // every yield would look at it
+    }
+    let runtime = builder.build().unwrap();
     let r = &runtime;
     match (request.workload.as_str(), variant.unwrap_or(&request.variant)) {
         ("W2", "task") => as_task(r, cold_and_warm_task(n, move || one_at_a_time(n))),
