@@ -14,30 +14,7 @@
 #include <string.h>
 
 #include "callers.h"
-
-/* --- chance ------------------------------------------------------------------------------------------------------- */
-
-static uint64_t next_random(uint64_t *state)
-{
-    /* Steele, Lea and Flood's SplitMix. */
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-static unsigned below(uint64_t *state, unsigned n)
-{
-    return (unsigned)(next_random(state) % n);
-}
-
-__attribute__((unused)) static uint64_t choose_seed(void)
-{
-    const char *given = getenv("HAFT_TEST_SEED");
-    uint64_t seed = given != NULL && *given != '\0' ? strtoull(given, NULL, 0) : (uint64_t)haft_now();
-    fprintf(stderr, "HAFT_TEST_SEED=%" PRIu64 "\n", seed);
-    return seed;
-}
+#include "chance.h"
 
 /* --- frames that count their ends --------------------------------------------------------------------------------- */
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests of mutexes, semaphores and the like share: how many wait now, chance, and a lock that jobs take in
- * storms. */
+ * What the tests of mutexes, semaphores and the like share: how many wait now, what comes between two wakes, and the
+ * crowds of their storms. */
 #ifndef HAFT_TEST_SYNC_H
 #define HAFT_TEST_SYNC_H
 
 #include <pthread.h>
 
 #include "callers.h"
+#include "chance.h"
 #include "os/os.h"
 #include "sync/waiter.h"
 
@@ -51,27 +52,35 @@ static inline void interrupt_wakes(void)
     haft__os_replace(&table);
 }
 
-/* Steele, Lea and Flood's SplitMix. */
-static inline uint64_t next_random(uint64_t *state)
+/* A job of a storm, with chance of its own. */
+struct stormer {
+    uint64_t chance;
+    size_t turns;
+};
+
+enum { CROWD = 16 };
+
+/* Spawns jobs of every kind, and tells how many turns they have together. */
+static inline size_t spawn_crowd(haft_handle hs[CROWD], int (*job)(struct stormer *), uint64_t *chance)
 {
-    uint64_t x = *state += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
+    size_t turns = 0;
+    for (int i = 0; i < CROWD; i++) {
+        struct stormer s = { next_random(chance), 1 + below(chance, 200) };
+        turns += s.turns;
+        hs[i] = haft_spawn(job, &s, .kind = i % 8 == 0 ? HAFT_THREAD : i % 8 == 1 ? HAFT_BLOCKING : HAFT_TASK);
+    }
+    return turns;
 }
 
-static inline unsigned below(uint64_t *state, unsigned n)
+/* Joins them all, after an abort of some. */
+static inline void join_crowd(haft_handle hs[CROWD], bool may_panic, uint64_t *chance)
 {
-    return (unsigned)(next_random(state) % n);
-}
-
-/* Environment: HAFT_TEST_SEED=n takes that seed again. */
-static inline uint64_t choose_seed(void)
-{
-    const char *given = getenv("HAFT_TEST_SEED");
-    uint64_t seed = given != NULL && *given != '\0' ? strtoull(given, NULL, 0) : (uint64_t)haft_now();
-    fprintf(stderr, "HAFT_TEST_SEED=%" PRIu64 "\n", seed);
-    return seed;
+    for (int i = 0; i < CROWD; i++) {
+        if (below(chance, 4) == 0)
+            (void)haft_abort(hs[i]);
+        int rc = haft_join(&hs[i]);
+        check(rc == 0 || rc == HAFT_EABORTED || (may_panic && rc == HAFT_EPANIC));
+    }
 }
 
 #endif

@@ -3,19 +3,12 @@
  * Broadcast and watch: one sends, many see it. */
 #include <haft/haft.h>
 
-#include "callers.h"
+#include "channels.h"
 
 typedef HAFT_BROADCAST_SENDER(int) int_broadcast;
 typedef HAFT_BROADCAST_RECEIVER(int) int_listener;
 typedef HAFT_WATCH_SENDER(int) int_watch;
 typedef HAFT_WATCH_RECEIVER(int) int_observer;
-
-static void let_them_wait(void)
-{
-    for (int i = 0; i < 20; i++)
-        check_int(haft_yield(), ==, 0);
-    check_int(haft_sleep(100 * HAFT_US), ==, 0);
-}
 
 /* --- broadcast ---------------------------------------------------------------------------------------------------- */
 

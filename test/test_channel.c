@@ -5,54 +5,8 @@
 
 #include <string.h>
 
-#include "callers.h"
+#include "channels.h"
 #include "os/os.h"
-
-typedef HAFT_SENDER(int) int_sender;
-typedef HAFT_RECEIVER(int) int_receiver;
-typedef HAFT_WEAK_SENDER(int) int_weak;
-typedef HAFT_SLOT(int) int_slot;
-
-struct ends {
-    int_sender tx;
-    int_receiver rx;
-};
-
-static struct ends channel_of(size_t capacity)
-{
-    struct ends e;
-    check_int(haft_channel(&e.tx, &e.rx, capacity), ==, 0);
-    return e;
-}
-
-static void drop_ends(struct ends *e)
-{
-    haft_sender_drop(&e->tx);
-    haft_receiver_drop(&e->rx);
-}
-
-static void send_int(int_sender *tx, int value)
-{
-    check_int(haft_send(tx, &value), ==, 0);
-}
-
-static int recv_int(int_receiver *rx)
-{
-    int value = -1;
-    check_int(haft_recv(rx, &value), ==, 0);
-    return value;
-}
-
-static int try_recv_code(int_receiver *rx)
-{
-    int value;
-    return haft_try_recv(rx, &value);
-}
-
-static int try_send_code(int_sender *tx, int value)
-{
-    return haft_try_send(tx, &value);
-}
 
 /* A job that makes one call on an end of its own, which it drops. `begun` is raised right before the call. */
 struct call {
@@ -96,14 +50,6 @@ static haft_handle spawn_recv(int_receiver *rx, haft_kind kind, _Atomic int *beg
     haft_handle h = haft_spawn(recv_one, &c, .kind = kind);
     until(atomic_load(begun) > before);
     return h;
-}
-
-/* Lets jobs that have begun a call come to wait in it, as far as a test can tell from outside. */
-static void let_them_wait(void)
-{
-    for (int i = 0; i < 20; i++)
-        check_int(haft_yield(), ==, 0);
-    check_int(haft_sleep(100 * HAFT_US), ==, 0);
 }
 
 /* --- values and their order --------------------------------------------------------------------------------------- */

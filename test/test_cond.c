@@ -236,11 +236,7 @@ TEST_FROM_EVERY_CALLER("go:TestRace: producers and consumers of every kind lose 
 
 /* --- storm -------------------------------------------------------------------------------------------------------- */
 
-struct stormer {
-    struct gate *g;
-    uint64_t chance;
-    size_t turns;
-};
+static struct gate the_gate = { .m = HAFT_MUTEX_INIT };
 
 static void unlock_gate(struct gate *g)
 {
@@ -249,7 +245,7 @@ static void unlock_gate(struct gate *g)
 
 static int one_turn(struct stormer *s)
 {
-    struct gate *g = s->g;
+    struct gate *g = &the_gate;
     int rc = haft_mutex_lock(&g->m);
     HAFT_DEFER(unlock_gate, g);
     if (rc == HAFT_EPOISONED)
@@ -283,28 +279,14 @@ static int storm_job(struct stormer *s)
 
 TEST_LONG("storm: waiters that panic, are aborted or late hold the mutex and leave an empty queue")
 {
-    enum { JOBS = 16 };
     silence_panics();
     uint64_t chance = choose_seed();
-    struct gate g = { .m = HAFT_MUTEX_INIT };
     size_t turns = rounds(20000, 1000000);
-    haft_handle hs[JOBS];
+    haft_handle hs[CROWD];
     for (size_t done = 0; done < turns;) {
-        for (int i = 0; i < JOBS; i++) {
-            struct stormer s = { &g, next_random(&chance), 1 + below(&chance, 200) };
-            done += s.turns;
-            hs[i] = haft_spawn(storm_job, &s,
-                               .kind = i % 8 == 0   ? HAFT_THREAD
-                                       : i % 8 == 1 ? HAFT_BLOCKING
-                                                    : HAFT_TASK);
-        }
-        for (int i = 0; i < JOBS; i++) {
-            if (below(&chance, 4) == 0)
-                (void)haft_abort(hs[i]);
-            int rc = haft_join(&hs[i]);
-            check(rc == 0 || rc == HAFT_EPANIC || rc == HAFT_EABORTED);
-        }
-        check_int(waiting(&g.c), ==, 0);
-        check_int(waiting(&g.m), ==, 0);
+        done += spawn_crowd(hs, storm_job, &chance);
+        join_crowd(hs, true, &chance);
+        check_int(waiting(&the_gate.c), ==, 0);
+        check_int(waiting(&the_gate.m), ==, 0);
     }
 }

@@ -6,40 +6,7 @@
 
 #include <string.h>
 
-#include "callers.h"
-
-typedef HAFT_SENDER(int) int_sender;
-typedef HAFT_RECEIVER(int) int_receiver;
-
-struct ends {
-    int_sender tx;
-    int_receiver rx;
-};
-
-static struct ends channel_of(size_t capacity)
-{
-    struct ends e;
-    check_int(haft_channel(&e.tx, &e.rx, capacity), ==, 0);
-    return e;
-}
-
-static void drop_ends(struct ends *e)
-{
-    haft_sender_drop(&e->tx);
-    haft_receiver_drop(&e->rx);
-}
-
-static void send_int(int_sender *tx, int value)
-{
-    check_int(haft_send(tx, &value), ==, 0);
-}
-
-static int recv_int(int_receiver *rx)
-{
-    int value = -1;
-    check_int(haft_recv(rx, &value), ==, 0);
-    return value;
-}
+#include "channels.h"
 
 /* --- sieve -------------------------------------------------------------------------------------------------------- */
 

@@ -540,11 +540,6 @@ static struct {
     _Atomic size_t counted, poisoned;
 } storm;
 
-struct stormer {
-    uint64_t chance;
-    size_t turns;
-};
-
 static void enter(unsigned i, int rc)
 {
     check(rc == 0 || rc == HAFT_EPOISONED);
@@ -610,24 +605,11 @@ static int storm_job(struct stormer *s)
 
 static void one_storm(uint64_t *chance, size_t turns)
 {
-    enum { JOBS = 16 };
-    haft_handle hs[JOBS];
+    haft_handle hs[CROWD];
     memset(&storm, 0, sizeof storm);
     for (size_t done = 0; done < turns;) {
-        for (int i = 0; i < JOBS; i++) {
-            struct stormer s = { next_random(chance), 1 + below(chance, 200) };
-            done += s.turns;
-            hs[i] = haft_spawn(storm_job, &s,
-                               .kind = i % 8 == 0   ? HAFT_THREAD
-                                       : i % 8 == 1 ? HAFT_BLOCKING
-                                                    : HAFT_TASK);
-        }
-        for (int i = 0; i < JOBS; i++) {
-            if (below(chance, 4) == 0)
-                (void)haft_abort(hs[i]);
-            int rc = haft_join(&hs[i]);
-            check(rc == 0 || rc == HAFT_EPANIC || rc == HAFT_EABORTED);
-        }
+        done += spawn_crowd(hs, storm_job, chance);
+        join_crowd(hs, true, chance);
     }
     size_t entered = 0;
     for (unsigned i = 0; i < STORM_MUTEXES; i++) {

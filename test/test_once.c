@@ -155,13 +155,13 @@ TEST_FROM_EVERY_CALLER("one who waits may be aborted or late; one who runs it an
     check_int(haft_once_call(&once, count_call), ==, 0);
 }
 
-struct stormer {
+struct trier {
     haft_once *once;
     uint64_t chance;
     _Atomic int *inside, *made;
 };
 
-static int try_it(struct stormer *s)
+static int try_it(struct trier *s)
 {
     check_int(atomic_fetch_add(s->inside, 1), ==, 0);
     unsigned what = below(&s->chance, 10);
@@ -175,7 +175,7 @@ static int try_it(struct stormer *s)
     return -EIO;
 }
 
-static int storm_job(struct stormer *s)
+static int storm_job(struct trier *s)
 {
     for (;;) {
         HAFT_TIMEOUT((int64_t)below(&s->chance, 100) * HAFT_US);
@@ -195,7 +195,7 @@ TEST_LONG("storm: many try what mostly fails or panics; one at a time, and it su
         _Atomic int inside = 0, made = 0;
         haft_handle hs[JOBS];
         for (int j = 0; j < JOBS; j++)
-            hs[j] = haft_spawn(storm_job, (&(struct stormer){ &once, next_random(&chance), &inside, &made }),
+            hs[j] = haft_spawn(storm_job, (&(struct trier){ &once, next_random(&chance), &inside, &made }),
                                .kind = j == 0 && i % 8 == 0 ? HAFT_THREAD : HAFT_TASK);
         for (int j = 0; j < JOBS; j++) {
             if (below(&chance, 8) == 0)

@@ -245,11 +245,6 @@ static struct {
     _Atomic size_t written;
 } guarded;
 
-struct stormer {
-    uint64_t chance;
-    size_t turns;
-};
-
 static void write_once(struct stormer *s, int rc)
 {
     if (rc == HAFT_EPOISONED)
@@ -308,27 +303,14 @@ static int storm_job(struct stormer *s)
 
 TEST_LONG("go:TestRWMutex, storm: readers and writers that panic, end or are aborted never meet, and leave it free")
 {
-    enum { JOBS = 16 };
     silence_panics();
     memset(&guarded, 0, sizeof guarded);
     uint64_t chance = choose_seed();
     size_t turns = rounds(20000, 1000000);
-    haft_handle hs[JOBS];
+    haft_handle hs[CROWD];
     for (size_t done = 0; done < turns;) {
-        for (int i = 0; i < JOBS; i++) {
-            struct stormer s = { next_random(&chance), 1 + below(&chance, 200) };
-            done += s.turns;
-            hs[i] = haft_spawn(storm_job, &s,
-                               .kind = i % 8 == 0   ? HAFT_THREAD
-                                       : i % 8 == 1 ? HAFT_BLOCKING
-                                                    : HAFT_TASK);
-        }
-        for (int i = 0; i < JOBS; i++) {
-            if (below(&chance, 4) == 0)
-                (void)haft_abort(hs[i]);
-            int rc = haft_join(&hs[i]);
-            check(rc == 0 || rc == HAFT_EPANIC || rc == HAFT_EABORTED);
-        }
+        done += spawn_crowd(hs, storm_job, &chance);
+        join_crowd(hs, true, &chance);
         int rc = haft_rwlock_try_write(&the_lock);
         check(rc == 0 || rc == HAFT_EPOISONED);
         haft_rwlock_write_unlock(&the_lock);

@@ -5,43 +5,8 @@
 
 #include <string.h>
 
-#include "callers.h"
+#include "channels.h"
 #include "os/os.h"
-
-typedef HAFT_SENDER(int) int_sender;
-typedef HAFT_RECEIVER(int) int_receiver;
-typedef HAFT_SLOT(int) int_slot;
-
-struct ends {
-    int_sender tx;
-    int_receiver rx;
-};
-
-static struct ends channel_of(size_t capacity)
-{
-    struct ends e;
-    check_int(haft_channel(&e.tx, &e.rx, capacity), ==, 0);
-    return e;
-}
-
-static void drop_ends(struct ends *e)
-{
-    haft_sender_drop(&e->tx);
-    haft_receiver_drop(&e->rx);
-}
-
-static void send_int(int_sender *tx, int value)
-{
-    check_int(haft_send(tx, &value), ==, 0);
-}
-
-/* Lets jobs that have begun a call come to wait in it, as far as a test can tell from outside. */
-static void let_them_wait(void)
-{
-    for (int i = 0; i < 20; i++)
-        check_int(haft_yield(), ==, 0);
-    check_int(haft_sleep(100 * HAFT_US), ==, 0);
-}
 
 /* --- what is ready ------------------------------------------------------------------------------------------------ */
 

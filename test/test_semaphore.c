@@ -358,11 +358,6 @@ static struct {
     _Atomic size_t taken, most;
 } storm;
 
-struct stormer {
-    uint64_t chance;
-    size_t turns;
-};
-
 static int acquire_somehow(size_t n, haft_permit *p, uint64_t *chance)
 {
     switch (below(chance, 4)) {
@@ -413,27 +408,14 @@ static int storm_job(struct stormer *s)
 
 TEST_LONG("storm: takers that panic, are aborted or late bring every permit back, and never are too many out")
 {
-    enum { JOBS = 16 };
     silence_panics();
     uint64_t chance = choose_seed();
     size_t turns = rounds(20000, 1000000);
-    haft_handle hs[JOBS];
+    haft_handle hs[CROWD];
     storm.s = (haft_sem)HAFT_SEM_INIT(PERMITS);
     for (size_t done = 0; done < turns;) {
-        for (int i = 0; i < JOBS; i++) {
-            struct stormer s = { next_random(&chance), 1 + below(&chance, 200) };
-            done += s.turns;
-            hs[i] = haft_spawn(storm_job, &s,
-                               .kind = i % 8 == 0   ? HAFT_THREAD
-                                       : i % 8 == 1 ? HAFT_BLOCKING
-                                                    : HAFT_TASK);
-        }
-        for (int i = 0; i < JOBS; i++) {
-            if (below(&chance, 4) == 0)
-                (void)haft_abort(hs[i]);
-            int rc = haft_join(&hs[i]);
-            check(rc == 0 || rc == HAFT_EPANIC || rc == HAFT_EABORTED);
-        }
+        done += spawn_crowd(hs, storm_job, &chance);
+        join_crowd(hs, true, &chance);
         check_int(haft_sem_available(&storm.s), ==, PERMITS);
         check_int(waiting(&storm.s), ==, 0);
     }

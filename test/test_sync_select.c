@@ -166,11 +166,6 @@ static struct {
     _Atomic size_t a_out, b_out, noticed, notified;
 } storm;
 
-struct stormer {
-    uint64_t chance;
-    size_t turns;
-};
-
 static void count(_Atomic size_t *out, haft_sem *s)
 {
     check_int(atomic_fetch_add(out, 1), <, PERMITS);
@@ -212,30 +207,17 @@ static int storm_job(struct stormer *s)
 
 TEST_LONG("storm: selects over semaphores, notify, token and time lose no permit and make up no notification")
 {
-    enum { JOBS = 16 };
     uint64_t chance = choose_seed();
     size_t turns = rounds(20000, 1000000);
-    haft_handle hs[JOBS];
+    haft_handle hs[CROWD];
     memset(&storm, 0, sizeof storm);
     haft_sem_release_many(&storm.a, PERMITS);
     haft_sem_release_many(&storm.b, PERMITS);
     for (size_t done = 0; done < turns;) {
-        for (int i = 0; i < JOBS; i++) {
-            struct stormer s = { next_random(&chance), 1 + below(&chance, 200) };
-            done += s.turns;
-            hs[i] = haft_spawn(storm_job, &s,
-                               .kind = i % 8 == 0   ? HAFT_THREAD
-                                       : i % 8 == 1 ? HAFT_BLOCKING
-                                                    : HAFT_TASK);
-        }
+        done += spawn_crowd(hs, storm_job, &chance);
         if (done >= turns)
             haft_token_cancel(&storm.t);
-        for (int i = 0; i < JOBS; i++) {
-            if (below(&chance, 4) == 0)
-                (void)haft_abort(hs[i]);
-            int rc = haft_join(&hs[i]);
-            check(rc == 0 || rc == HAFT_EABORTED);
-        }
+        join_crowd(hs, false, &chance);
         check_int(haft_sem_available(&storm.a), ==, PERMITS);
         check_int(haft_sem_available(&storm.b), ==, PERMITS);
         check_int(waiting(&storm.a) + waiting(&storm.b) + waiting(&storm.n), ==, 0);

@@ -3,7 +3,7 @@
  * Tickers, on a clock that moves only when everybody waits, and so exactly. */
 #include <haft/haft.h>
 
-#include "callers.h"
+#include "channels.h"
 #include "fake_os.h"
 
 /* In milliseconds since the ticker was started, when the tick was taken. In a task it may be one look of the worker later
@@ -163,9 +163,6 @@ TEST_ON_A_VIRTUAL_CLOCK("a period longer than any time ticks once")
 }
 
 /* --- as an arm ---------------------------------------------------------------------------------------------------- */
-
-typedef HAFT_SENDER(int) int_sender;
-typedef HAFT_RECEIVER(int) int_receiver;
 
 TEST_ON_A_VIRTUAL_CLOCK("a tick is an arm of a select: the nearest is first, and an arm that is not it takes none")
 {

@@ -327,13 +327,13 @@ TEST_FROM_EVERY_CALLER("whoever waited for a token may drop and free it at once"
     }
 }
 
-struct stormer {
+struct branch {
     haft_token *above;
     uint64_t chance;
     unsigned depth;
 };
 
-static int live_below(struct stormer *s)
+static int live_below(struct branch *s)
 {
     haft_token own;
     haft_token_callback c;
@@ -344,7 +344,7 @@ static int live_below(struct stormer *s)
     HAFT_DEFER(haft_token_callback_drop, &c);
     haft_handle hs[3] = { 0 };
     for (int i = 0; i < 3 && s->depth > 0; i++)
-        hs[i] = haft_spawn(live_below, (&(struct stormer){ &own, next_random(&s->chance), s->depth - 1 }));
+        hs[i] = haft_spawn(live_below, (&(struct branch){ &own, next_random(&s->chance), s->depth - 1 }));
     unsigned what = below(&s->chance, 8);
     if (what == 0)
         haft_token_cancel(&own);
@@ -375,7 +375,7 @@ TEST_LONG("storm: trees that grow, are cancelled at any place, and are dropped w
         haft_token root = HAFT_TOKEN_INIT;
         haft_handle hs[4];
         for (int j = 0; j < 4; j++)
-            hs[j] = haft_spawn(live_below, (&(struct stormer){ &root, next_random(&chance), 3 }),
+            hs[j] = haft_spawn(live_below, (&(struct branch){ &root, next_random(&chance), 3 }),
                                .kind = j == 0 ? HAFT_THREAD : HAFT_TASK);
         if (i % 3 == 0)
             (void)haft_sleep((int64_t)below(&chance, 300) * HAFT_US);

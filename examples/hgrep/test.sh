@@ -53,8 +53,8 @@ filler() { yes 'a line of nothing that matters to anyone' | head -c "$(($1 * 102
 
 # --- The tree -------------------------------------------------------------------------------------------------------
 
-mkdir -p "$DIR/work/tree/sub/deeper" "$DIR/work/tree/.hidden" "$DIR/work/tree/empty" "$DIR/work/other" || exit 1
-cd "$DIR/work" || exit 1
+mkdir -p "$DIR/ground/tree/sub/deeper" "$DIR/ground/tree/.hidden" "$DIR/ground/tree/empty" "$DIR/ground/other" || exit 1
+cd "$DIR/ground" || exit 1
 printf 'needle in\n\nthe input\n' >"$DIR/in"
 printf 'a needle\nplain\nanother needle' >tree/no-newline
 printf 'needle\r\nplain\r\n\r\n' >tree/crlf
@@ -117,7 +117,7 @@ both needle tree//
 both needle tree///sub
 both needle ./tree
 both needle .
-both needle "$DIR/work/tree"
+both needle "$DIR/ground/tree"
 both needle long-line
 same E 'e\b.*needle$' long-line
 both needle tree tree
@@ -152,12 +152,12 @@ both needle "$(printf '%05000d' 0)"
 both needle "/$(printf '%05000d' 0)"
 (cd tree && cd sub && mkdir here && cd here && printf 'needle\n' >x) || exit 1
 for place in tree tree/sub/here tree/empty; do
-    cd "$DIR/work/$place" || exit 1
+    cd "$DIR/ground/$place" || exit 1
     both needle
     both needle ..
     both needle ../. missing
 done
-cd "$DIR/work" || exit 1
+cd "$DIR/ground" || exit 1
 
 { sleep 0.1; printf 'needle\n'; } >tree/fifo &
 "$HGREP" needle tree/fifo >"$DIR/got"
