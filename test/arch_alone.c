@@ -2,7 +2,8 @@
  *
  * Switching between stacks, without a scheduler: this program brings its own root (haft__sched_root), so it is linked
  * with the objects of src/arch and src/os instead of the library. It follows the protocol of arch/announce.h, so it also
- * tests what the sanitizers and Valgrind are told. */
+ * tests what the sanitizers and Valgrind are told. Over 600 lines, because its parts share the small scheduler that
+ * it brings. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>

@@ -7,7 +7,8 @@
  * no thread, no memory that was not there before.
  *
  * HAFT_TEST_FAIL=map:3+ runs only that case of each scenario, with --here in this very process; HAFT_TEST_CALLER=n only
- * from the plain thread (0), from a task of one worker (1) or of two (2). */
+ * from the plain thread (0), from a task of one worker (1) or of two (2). Over 600 lines: a scenario for each part
+ * of the interface. */
 #include <haft/haft.h>
 
 #include <poll.h>

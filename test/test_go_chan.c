@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What Go's own programs check of its channels (test/chan and runtime/chan_test.go of its sources), told again for haft:
- * each test is named after the original, and asserts what that does, from tasks and from threads. */
+ * each test is named after the original, and asserts what that does, from tasks and from threads. Over 600 lines:
+ * one original after the other. */
 #include <haft/haft.h>
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Frames, spawn and handles: what moves in and out, who owns it, and what every call on a handle answers. */
+ * Frames, spawn and handles: what moves in and out, who owns it, and what every call on a handle answers. Over 600
+ * lines: one handle has many calls, and each is tried in each state of a job of each kind. */
 #include <haft/haft.h>
 
 #include <limits.h>

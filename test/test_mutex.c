@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mutexes and conditions: who holds, who is told of poison, who is refused, and who gets it next. */
+ * Mutexes and conditions: who holds, who is told of poison, who is refused, and who gets it next. Over 600 lines,
+ * because a condition is tested with the mutex that it gives back. */
 #include <haft/haft.h>
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The Linux table: what os.h promises of each entry, and the control group quotas on trees that were made up. */
+ * The Linux table: what os.h promises of each entry, and the control group quotas on trees that were made up. Over
+ * 600 lines: one table, tested entry by entry. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>

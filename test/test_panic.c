@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Panic, defer and catch: how a job fails at once, what is run on its way out, and who hears of it. */
+ * Panic, defer and catch: how a job fails at once, what is run on its way out, and who hears of it. Over 600 lines,
+ * because panics, defers and catches meet in every order. */
 #include <haft/haft.h>
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runtimes: their beginning and end, several at once, and that the workers serve everybody. */
+ * Runtimes: their beginning and end, several at once, and that the workers serve everybody. Over 600 lines, because
+ * the same bodies find a runtime in each state of its life. */
 #include <haft/haft.h>
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Select: the first of several. */
+ * Select: the first of several. Over 600 lines, because each kind of arm is tried in each state of its channel. */
 #include <haft/haft.h>
 
 #include <string.h>

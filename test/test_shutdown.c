@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The end of a runtime with jobs that will not stop, the end of the process with jobs that live, and a fork's child. */
+ * The end of a runtime with jobs that will not stop, the end of the process with jobs that live, and a fork's child.
+ * Over 600 lines, because one table of calls serves all three. */
 #include <haft/haft.h>
 
 #include <pthread.h>

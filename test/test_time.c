@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleep, deadlines, shields and abort: when a wait is refused, what it has then done, and what its job is told. */
+ * Sleep, deadlines, shields and abort: when a wait is refused, what it has then done, and what its job is told. Over
+ * 600 lines, most of them one table: each suspension point, when what strikes. */
 #include <haft/haft.h>
 
 #include <string.h>
