@@ -3,12 +3,14 @@
  * The pool for calls that block: they hold up no worker, they are waited for in place, and once begun they complete. */
 #include <haft/haft.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "callers.h"
+#include "os/os.h"
 
 static int thread_id(void)
 {
@@ -338,6 +340,62 @@ TEST_FROM_EVERY_CALLER("a deadline that passes during a call does not cut it sho
         check_int(haft_join(&h), ==, 0);
     }
 }
+
+/* --- a machine that gives no more threads ------------------------------------------------------------------------- */
+
+static struct haft__os os;
+static _Atomic bool gives_no_thread;
+
+static int may_refuse_a_thread(haft__os_thread *out, const haft__os_thread_options *options, void (*entry)(void *),
+                               void *argument)
+{
+    return atomic_load(&gives_no_thread) ? -EAGAIN : haft__os_linux.thread_create(out, options, entry, argument);
+}
+
+static int calls_the_pool(void)
+{
+    return haft_blocking(return_nothing, HAFT_NO_FRAME);
+}
+
+/* Each way in which a call may come to wait for another one. */
+static int waits_for_another_call(void)
+{
+    atomic_store(&gives_no_thread, true);
+    haft_handle h = haft_spawn_blocking(return_nothing);
+    check_int(haft_error(h), ==, HAFT_EAGAIN);
+    check_int(haft_join(&h), ==, HAFT_EAGAIN);
+    h = haft_spawn(calls_the_pool);
+    check_int(haft_join(&h), ==, HAFT_EAGAIN);
+    int rc = 0;
+    {
+        HAFT_SCOPE(s, .result = &rc);
+        check_int(haft_scope_spawn(s, return_nothing, HAFT_NO_FRAME, .kind = HAFT_BLOCKING), ==, HAFT_EAGAIN);
+    }
+    check_int(rc, ==, HAFT_EAGAIN);
+    haft_set *set = haft_set_new();
+    check_int(haft_set_spawn(set, return_nothing, HAFT_NO_FRAME, .kind = HAFT_BLOCKING), ==, HAFT_EAGAIN);
+    haft_set_drop(&set);
+    atomic_store(&gives_no_thread, false);
+    return 5;
+}
+
+static int outlives_a_refusal(void)
+{
+    haft_handle h = haft_spawn_blocking(waits_for_another_call); /* the pool's only thread */
+    check_int(haft_join(&h), ==, 5);
+    return calls_the_pool();
+}
+
+TEST("a call for which there is no thread is refused, and does not wait for a call that waits for it")
+{
+    os = haft__os_linux;
+    os.thread_create = may_refuse_a_thread;
+    haft__os_replace(&os);
+    for (unsigned i = 0; i < 10; i++)
+        check_int(haft_run(outlives_a_refusal, HAFT_NO_FRAME, .workers = 1 + i % 2), ==, 0);
+}
+
+/* --- the pool's threads ------------------------------------------------------------------------------------------- */
 
 static pthread_key_t key;
 static _Atomic int tidied;

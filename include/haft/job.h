@@ -86,8 +86,9 @@ HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_raw(haft_fn *body, const void *frame
                                                 const haft_spawn_options *options);
 
 /* haft_spawn_blocking(body, &frame, options...): haft_spawn with .kind = HAFT_BLOCKING. The pool grows while calls
- * wait for a thread, up to 512, and shrinks again when threads have been idle for ten seconds. An abort before the
- * call has begun prevents it; once begun it completes. */
+ * wait for a thread, up to 512, and shrinks again when threads have been idle for ten seconds. With 512 that run, calls
+ * queue, so none should wait for another that may be queued. A call for which the machine gives no thread is refused,
+ * HAFT_EAGAIN, even while others run. An abort before the call has begun prevents it; once begun it completes. */
 HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_blocking_raw(haft_fn *body, const void *frame, size_t size,
                                                          size_t alignment, const haft_spawn_options *options);
 

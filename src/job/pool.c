@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The pool for blocking calls, one in each runtime that uses it. A call is handed straight to an idle thread, or to
- * a new one, or waits in a queue when there are 512, or when the machine gives no more. A thread that has been idle
- * for ten seconds ends.
+ * a new one, or waits in a queue when there are 512. A thread that has been idle for ten seconds ends.
+ *
+ * If the machine gives no thread, a new call is refused, even while others run: whatever they wait for may be this
+ * call, through jobs, pipes or anything else that nobody here can see, and then neither would ever go on.
  *
  * Everything is under the pool's lock but the hand-over word of an idle thread: IDLE -> CALLED or TOLD is made by
  * whoever takes the thread off the idle list, under the lock; the thread waits for it on the futex. A thread that
@@ -10,7 +12,8 @@
  *
  * Nothing is stranded in the queue: a call is queued only while a thread is counted, and a counted thread looks at
  * the queue, under the lock, before it stops being counted. Threads are counted from before their creation; a
- * creation that fails and was the last to be counted ends what is queued.
+ * creation that fails and was the last to be counted ends what is queued. A thread that is left by pthread_exit takes a
+ * queued call along and has it begun elsewhere, or puts it back.
  *
  * A thread that ends while the pool lives on detaches itself and touches the pool no more; one that ends because the
  * pool stops is joined, unless it was left behind, stuck in a call: then it detaches itself, too. The pool stays with
@@ -129,6 +132,8 @@ static bool get_call(pool_thread *self)
     }
 }
 
+static int begin(haft__pool *pool, haft__job *job, bool was_queued);
+
 /* The thread's last act, from the destructor of its key: after pthread_exit in a body, too. */
 static void thread_ends(void *argument)
 {
@@ -167,7 +172,7 @@ static void thread_ends(void *argument)
         return;
     }
     if (queued != NULL) {
-        int rc = haft__pool_submit(queued);
+        int rc = begin(pool, queued, true);
         if (rc != 0)
             haft__job_refuse(&queued->record, rc);
     }
@@ -250,19 +255,20 @@ static pool_thread *hand_over(haft__pool *pool, haft__job *job)
     return thread;
 }
 
-/* A creation failed. The job stays in the pool if another thread will look at the queue, 0; otherwise it is the
- * caller's again, and what is queued ends with the same code. */
-static int creation_failed(haft__pool *pool, haft__job *job, int rc)
+/* A creation failed. The job stays in the pool, 0, if a thread has become idle, or if it was queued before and another
+ * thread will look at the queue; otherwise it is the caller's again. If there is no other thread, what is queued ends
+ * with the same code. */
+static int creation_failed(haft__pool *pool, haft__job *job, bool was_queued, int rc)
 {
     haft__record *queued = NULL;
     haft__lock_acquire(&pool->lock);
     pool->threads--;
     pool->running--;
     pool_thread *thread = hand_over(pool, job);
-    bool stays = thread != NULL || pool->threads > 0;
+    bool stays = thread != NULL || (was_queued && pool->threads > 0);
     if (thread == NULL && stays)
         enqueue(pool, job);
-    if (!stays) {
+    if (pool->threads == 0) {
         queued = pool->first;
         pool->first = pool->last = NULL;
     }
@@ -277,11 +283,9 @@ static int creation_failed(haft__pool *pool, haft__job *job, int rc)
     return stays ? 0 : rc;
 }
 
-int haft__pool_submit(haft__job *job)
+/* Gives the job to an idle thread or a new one, or queues it. On error it is still the caller's. */
+static int begin(haft__pool *pool, haft__job *job, bool was_queued)
 {
-    haft__pool *pool = pool_for(haft__job_runtime(job));
-    if (pool == NULL)
-        return HAFT_ENOMEM;
     haft__lock_acquire(&pool->lock);
     pool_thread *thread = hand_over(pool, job);
     bool grows = thread == NULL && pool->threads < HAFT__POOL_THREADS;
@@ -297,7 +301,13 @@ int haft__pool_submit(haft__job *job)
     if (!grows)
         return 0;
     int rc = start_thread(pool, job);
-    return rc == 0 ? 0 : creation_failed(pool, job, rc);
+    return rc == 0 ? 0 : creation_failed(pool, job, was_queued, rc);
+}
+
+int haft__pool_submit(haft__job *job)
+{
+    haft__pool *pool = pool_for(haft__job_runtime(job));
+    return pool != NULL ? begin(pool, job, false) : HAFT_ENOMEM;
 }
 
 bool haft__pool_withdraw(haft__job *job)

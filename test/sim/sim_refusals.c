@@ -72,9 +72,9 @@ static void all_is_given_back(void)
 
 /* --- jobs --------------------------------------------------------------------------------------------------------- */
 
-static void spawn_and_join(int value, unsigned kinds)
+static void spawn_and_join(int value)
 {
-    haft_kind kind = (haft_kind)sim_below(kinds);
+    haft_kind kind = (haft_kind)sim_below(KINDS);
     struct tracked f = made(value);
     haft_handle h = haft_spawn(works, &f, .kind = kind, .name = "works", .drop = drops);
     if (haft_error(h) != 0) {
@@ -110,7 +110,7 @@ TEST("jobs to which memory and threads are refused: every frame has one end")
 {
     refuse_now_and_then();
     for (int i = 0; i < 12; i++)
-        spawn_and_join(i, KINDS);
+        spawn_and_join(i);
     refuse_nothing();
     check_int(haft_runtime_stop(), ==, 0);
     all_is_given_back();
@@ -119,15 +119,7 @@ TEST("jobs to which memory and threads are refused: every frame has one end")
 static int spawns_and_joins(void)
 {
     for (int i = 0; i < 6; i++)
-        spawn_and_join(i, KINDS);
-    return 0;
-}
-
-/* A call on the pool that waits for another one holds the thread that might be the only one. */
-static int spawns_no_calls(void)
-{
-    for (int i = 0; i < 6; i++)
-        spawn_and_join(i, HAFT_BLOCKING);
+        spawn_and_join(i);
     return 0;
 }
 
@@ -135,7 +127,7 @@ TEST("several at once to which they are refused")
 {
     haft_handle hs[3];
     for_each_kind(kind)
-        hs[kind] = haft_spawn(kind == HAFT_BLOCKING ? spawns_no_calls : spawns_and_joins, HAFT_NO_FRAME, .kind = kind);
+        hs[kind] = haft_spawn(spawns_and_joins, HAFT_NO_FRAME, .kind = kind);
     refuse_now_and_then();
     for_each_kind(kind) {
         int rc = haft_join(&hs[kind]);
