@@ -308,6 +308,26 @@ TEST("sets take bodies that throw")
     check_int(alive.load(), ==, 0);
 }
 
+static int drops;
+
+static void count_drop(void *)
+{
+    drops++;
+}
+
+TEST("a tracked body may throw, and leaves its tracker all the same")
+{
+    haft_on_panic(ignore_panic);
+    haft_tracker tracker = HAFT_TRACKER_INIT;
+    sum s = { 1, 0 };
+    check_int(haft::tracker_spawn<throws>(&tracker, &s, HAFT_OPTIONS.set_drop(count_drop)), ==, 0);
+    check_int(haft::tracker_spawn<nine>(&tracker), ==, 0);
+    haft_tracker_close(&tracker);
+    check_int(haft_tracker_wait(&tracker), ==, 0);
+    check_int(drops, ==, 1);
+    check_int(alive.load(), ==, 0);
+}
+
 static int both_throw()
 {
     sum a = { 1, 0 }, b = { 2, 0 };

@@ -288,6 +288,27 @@ SCENARIO("the frame of a job that was let go is dropped once, whether it could r
     until_dropped(made);
 }
 
+SCENARIO("a tracker counts the jobs that could be started, until they have ended, whether they could run or not")
+{
+    haft_tracker t = HAFT_TRACKER_INIT;
+    int made = 0;
+    atomic_store(&drops, 0);
+    for_each_kind(kind) {
+        struct large_frame large = { .n = 1 };
+        int rc = haft_tracker_spawn(&t, adds_one_to_a_large_one, &large, .kind = kind, .drop = counts_a_drop);
+        may_be_refused(rc);
+        made += rc == 0;
+        rc = haft_tracker_spawn(&t, return_nothing, HAFT_NO_FRAME, .kind = kind, .name = "tracked");
+        may_be_refused(rc);
+    }
+    haft_tracker_close(&t);
+    int rc = haft_tracker_wait(&t);
+    if (rc != 0)
+        may_be_refused(rc);
+    until_dropped(made);
+    check(haft_tracker_is_empty(&t));
+}
+
 SCENARIO("waiting for a job, asking for it, waking it and aborting it are never refused")
 {
     for_each_kind(kind) {

@@ -23,6 +23,7 @@
 #include <haft/shared.h>
 #include <haft/time.h>
 #include <haft/token.h>
+#include <haft/tracker.h>
 
 #define HAFT_VERSION_MAJOR 0
 #define HAFT_VERSION_MINOR 1

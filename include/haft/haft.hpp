@@ -320,6 +320,19 @@ template <auto Body> [[nodiscard]] haft_handle spawn_blocking()
     return spawn_blocking<Body>(HAFT_NO_FRAME);
 }
 
+/* haft::tracker_spawn<body>(&tracker, &frame, options): as haft_tracker_spawn. */
+template <auto Body, class Frame>
+int tracker_spawn(haft_tracker *tracker, Frame &&frame, const haft_spawn_options &o = options())
+{
+    return haft_tracker_spawn_raw(tracker, detail::guarded<Body>, detail::lent(frame),
+                                  detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(),
+                                  &o);
+}
+template <auto Body> int tracker_spawn(haft_tracker *tracker)
+{
+    return tracker_spawn<Body>(tracker, HAFT_NO_FRAME);
+}
+
 /* haft::blocking<body>(&frame): as haft_blocking; the frame is lent. */
 template <auto Body, class Frame> int blocking(Frame &&frame, const char *place = nullptr)
 {

@@ -6,7 +6,8 @@
  *
  * The owner is one of: the holder of the handle, who claims by one exchange of the state word; a group (set or scope),
  * for which GROUP is set and `group` points to an object that begins with the function to be told; nobody, for which
- * DETACHED is set and the job recycles itself.
+ * DETACHED is set and the job recycles itself, unless GROUP is set too: then it has disposed of its frame, and the
+ * function recycles it.
  *
  * The end, in haft__job_end, is one compare-exchange of the state word, which either shows DONE or, for a detached
  * job, is not needed. What it saw in the word at that moment, and only that, tells whom to wake: the joiner's number

@@ -160,13 +160,13 @@ void haft__job_end(haft__job *job)
         }
         job->record.root = root;
     }
-    if ((state & HAFT__DETACHED) != 0) {
-        if (left != NULL)
-            haft__os->thread_detach(haft__os->thread_self());
-        haft__job_recycle(job);
-    } else if ((state & HAFT__GROUP) != 0) {
+    if ((state & HAFT__DETACHED) != 0 && left != NULL)
+        haft__os->thread_detach(haft__os->thread_self());
+    if ((state & HAFT__GROUP) != 0) {
         haft__group_done **group = job->group;
         (*group)(group, job);
+    } else if ((state & HAFT__DETACHED) != 0) {
+        haft__job_recycle(job);
     } else if ((state & HAFT__CLAIMED) != 0) {
         haft__wake(haft__record_at(haft__joiner(state)));
     }
