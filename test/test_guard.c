@@ -302,6 +302,51 @@ TEST_EXITS("an overflow does not go to the handler before", TEST_SIGNAL(SIGABRT)
     RUN(overflows, HAFT_TASK, 0);
 }
 
+/* --- switched off ------------------------------------------------------------------------------------------------- */
+
+TEST("with the overflow handler switched off no signal handler is installed")
+{
+    struct sigaction before[2], after[2];
+    check_int(sigaction(SIGSEGV, NULL, &before[0]), ==, 0);
+    check_int(sigaction(SIGBUS, NULL, &before[1]), ==, 0);
+    check_int(haft_overflow_handler(false), ==, 0);
+    for_each_kind(kind) {
+        haft_handle h = haft_spawn(return_nothing, HAFT_NO_FRAME, .kind = kind);
+        check_int(haft_join(&h), ==, 0);
+    }
+    check_int(sigaction(SIGSEGV, NULL, &after[0]), ==, 0);
+    check_int(sigaction(SIGBUS, NULL, &after[1]), ==, 0);
+    for (int i = 0; i < 2; i++)
+        check(after[i].sa_sigaction == before[i].sa_sigaction);
+}
+
+TEST_EXITS("with the overflow handler switched off an overflow goes to the program's own", TEST_STATUS(4),
+           "their handler")
+{
+    install_theirs();
+    check_int(haft_overflow_handler(false), ==, 0);
+    RUN(overflows, HAFT_TASK, 0);
+}
+
+TEST_EXITS("switched off after it was installed, it hands an overflow on", TEST_STATUS(4), "their handler")
+{
+    install_theirs();
+    haft_handle h = haft_spawn(return_nothing);
+    check_int(haft_join(&h), ==, 0);
+    check_int(haft_overflow_handler(false), ==, 0);
+    RUN(overflows, HAFT_TASK, 0);
+}
+
+TEST_EXITS("switched on again while a runtime lives, it tells an overflow", TEST_SIGNAL(SIGABRT),
+           "haft: stack overflow: task")
+{
+    check_int(haft_overflow_handler(false), ==, 0);
+    haft_handle h = haft_spawn(return_nothing);
+    check_int(haft_join(&h), ==, 0);
+    check_int(haft_overflow_handler(true), ==, 0);
+    RUN(overflows, HAFT_TASK, 0);
+}
+
 /* --- a hundred thousand at once, with guards of every kind -------------------------------------------------------- */
 
 TEST("a hundred thousand tasks wait at once, each with a light guard")

@@ -70,6 +70,17 @@ HAFT_API_ int haft_runtime_drop(haft_runtime **runtime);
  * unloaded. HAFT_EFORKED. Blocks the thread. */
 HAFT_API_ int haft_runtime_stop(void);
 
+/* Says whether haft names the job whose stack overflowed before the process ends, which it does by a handler of SIGSEGV and
+ * SIGBUS from the first runtime on. Every fault that is no overflow goes on to the handler that was there before.
+ *
+ * haft_overflow_handler(false) before the first call that starts a runtime: no handler is installed. Later: it stays in
+ * place, because others may have been installed over it, and hands every fault on. The guards below the stacks stay, so
+ * an overflow is an ordinary fault then; a task whose guard is a canary still ends the process with haft's message. haft's
+ * threads have an alternate signal stack either way, for whoever handles faults with SA_ONSTACK. haft_overflow_handler(true)
+ * undoes it. Returns 0, HAFT_EFORKED, or the system's error if a handler could not be installed. Never suspends; from any
+ * thread and any job. */
+HAFT_API_ int haft_overflow_handler(bool on);
+
 /* How many processors this process may really use: its affinity and every cgroup's quota, rounded up; at least 1. */
 HAFT_API_ unsigned haft_cpu_count(void);
 

@@ -2,8 +2,8 @@
  *
  * Stack overflows: a fault in a guard is recognised by its address, the task named with its size and its place of
  * spawn, and the process ended. Runs on the faulting thread's alternate stack, and uses nothing that allocates or
- * locks. Any other fault goes to the handler that was there before. Where a canary stands for a guard, the scheduler
- * notices at the next switch, and the same is said. */
+ * locks. Any other fault goes to the handler that was there before, and so does every fault while that is switched off.
+ * Where a canary stands for a guard, the scheduler notices at the next switch, and the same is said. */
 #include "job/job.h"
 
 #include <string.h>
@@ -105,8 +105,13 @@ static _Noreturn void report_thread(haft__job *job)
     tell_and_end(&text);
 }
 
+/* Relaxed: it guards nothing, and whoever is to see a change has synchronised with who made it. */
+static haft__atomic(bool) is_off;
+
 static bool report_fault(const haft__os_fault *fault)
 {
+    if (haft__load_relaxed(&is_off))
+        return false;
     haft__thread *here = haft__here_or_null();
     haft__root *root = here != NULL ? here->root : NULL;
     haft__job *job = root != NULL ? haft__job_here(root) : NULL;
@@ -140,5 +145,14 @@ static void report_broken(const haft__root *root, const haft__stack *stack)
 void haft__overflow_setup(void)
 {
     haft__store_relaxed(&haft__stack_report, report_broken);
-    haft__os->fault_handler_install(report_fault);
+    if (!haft__load_relaxed(&is_off))
+        haft__os->fault_handler_install(report_fault);
+}
+
+int haft_overflow_handler(bool on)
+{
+    if (haft__is_forked())
+        return HAFT_EFORKED;
+    haft__store_relaxed(&is_off, !on);
+    return on ? haft__os->fault_handler_install(report_fault) : 0;
 }
