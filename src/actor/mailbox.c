@@ -276,7 +276,7 @@ static bool leave(haft__actor *a, haft__message *m, haft__root *me, int *rc)
 }
 
 /* Sends the call and waits. 0: it was answered. */
-static int send_and_wait(haft__actor *a, haft__message *m, haft__root *me)
+static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me)
 {
     haft__lock_acquire(&a->lock);
     /* A call of its own is refused even while it ends, because that is what is wrong with it. */
@@ -296,7 +296,8 @@ static int send_and_wait(haft__actor *a, haft__message *m, haft__root *me)
     return 0;
 }
 
-static int call(const haft_actor_end *end, haft__message *m, size_t alignment)
+/* Inline: after a wait every return that is left is one that the processor predicts wrongly. */
+static inline __attribute__((always_inline)) int call(const haft_actor_end *end, haft__message *m, size_t alignment)
 {
     int rc = check(end, m->body, m->frame, m->size, alignment);
     if (rc != 0)
@@ -308,19 +309,35 @@ static int call(const haft_actor_end *end, haft__message *m, size_t alignment)
     rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    haft__actor *a = end->core_, *own;
+    haft__actor *a = end->core_, *own = NULL;
     m->caller = me->record;
-    if (!haft__actor_begin_wait(a, me, &own))
+    const haft__job *job = haft__job_here(me);
+    if (job != NULL && job->group != NULL && !haft__actor_begin_wait(a, me, &own)) /* no worker is without a group */
         return HAFT_EDEADLK;
     rc = send_and_wait(a, m, me);
-    haft__actor_end_wait(own);
+    if (own != NULL)
+        haft__actor_end_wait(own);
     return rc;
+}
+
+/* What the caller fills in of its node, and no more: to zero all of it costs as much as to take the lock. */
+static inline void fill_call(haft__message *m, haft_actor_fn *body, void *frame, size_t size, haft_panic_info *panic,
+                             const haft_message_options *options)
+{
+    m->body = body;
+    m->frame = frame;
+    m->size = size;
+    m->drop = options->drop;
+    m->urgent = options->urgent;
+    m->panic = panic;
+    haft__atomic_init(&m->fate, HAFT__MESSAGE_QUEUED);
 }
 
 int haft_call_raw(const haft_actor_end *end, haft_actor_fn *body, void *frame, size_t size, size_t alignment,
                   const haft_message_options *options)
 {
-    haft__message m = { .body = body, .frame = frame, .size = size, .drop = options->drop, .urgent = options->urgent };
+    haft__message m;
+    fill_call(&m, body, frame, size, NULL, options);
     int rc = call(end, &m, alignment);
     if (rc != 0)
         return rc;
@@ -331,9 +348,8 @@ int haft_call_outcome_raw(const haft_actor_end *end, haft_actor_fn *body, void *
                           haft_outcome *out, const haft_message_options *options)
 {
     haft_panic_info panic;
-    haft__message m = {
-        .body = body, .frame = frame, .size = size, .drop = options->drop, .urgent = options->urgent, .panic = &panic
-    };
+    haft__message m;
+    fill_call(&m, body, frame, size, &panic, options);
     int rc = call(end, &m, alignment);
     if (rc != 0)
         return rc;
