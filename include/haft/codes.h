@@ -30,7 +30,8 @@ extern "C" {
 #define HAFT_ELAGGED (-5005)   /* messages were overwritten before they were received */
 #define HAFT_EPOISONED (-5006) /* a holder panicked while it held the lock */
 #define HAFT_EINDOUBT (-5007)  /* the call had begun when its caller left; whether it completes is not known */
-#define HAFT_EFORKED (-5008)   /* called in the child of a fork, where only exec and _exit are possible */
+#define HAFT_EFORKED                                                                                                   \
+    (-5008) /* called in the child of a fork, where only exec and _exit are possible; nothing was done */
 #define HAFT_ESHUTDOWN (-5009) /* the runtime is ending and accepts no new jobs */
 
 /* Describes a code in a short English phrase, without a full stop: "the job panicked". A negative errno is described by

@@ -344,6 +344,8 @@ int haft_actor_drop(void *actor)
     haft_actor_end *end = actor;
     if (end == NULL || end->core_ == NULL)
         return 0;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__actor *a = end->core_;
     haft__root *me = haft__here_always()->root;
     haft__shield shield = haft__shield_raise(me);
@@ -405,6 +407,8 @@ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client)
 {
     haft__actor *a = actor->core_;
     client->core_ = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (a == NULL)
         return HAFT_ESTALE;
     ref(a);
@@ -419,6 +423,8 @@ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak
 {
     haft__actor *a = client->core_;
     weak->core_ = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (a == NULL)
         return HAFT_ESTALE;
     ref(a);
@@ -430,6 +436,8 @@ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client)
 {
     haft__actor *a = weak->core_;
     client->core_ = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (a == NULL)
         return HAFT_ESTALE;
     haft__lock_acquire(&a->lock);
@@ -449,6 +457,8 @@ int haft_client_drop(void *client)
     haft_actor_end *end = client;
     if (end == NULL || end->core_ == NULL)
         return 0;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__here_always();
     haft__actor *a = end->core_;
     end->core_ = NULL;
@@ -469,6 +479,8 @@ int haft_weak_client_drop(void *weak)
     haft_actor_end *end = weak;
     if (end == NULL || end->core_ == NULL)
         return 0;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__here_always();
     haft__actor_unref(end->core_);
     end->core_ = NULL;

@@ -49,6 +49,8 @@ int haft_broadcast_recv_raw(void *rx, void *value, uint64_t *missed)
 
 int haft_broadcast_try_recv_raw(void *rx, void *value, uint64_t *missed)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__fan *f = haft__fan_of(rx);
     if (f == NULL)
         return HAFT_EINVAL;

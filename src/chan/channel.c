@@ -198,6 +198,8 @@ int haft_send_raw(const void *tx, const void *value, bool move)
 
 int haft_try_send_raw(const void *tx, const void *value, bool move)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__channel *c = haft__channel_of(tx);
     if (c == NULL)
         return HAFT_EINVAL;
@@ -257,6 +259,8 @@ int haft_recv_raw(const void *rx, void *value)
 
 int haft_try_recv_raw(const void *rx, void *value)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__channel *c = haft__channel_of(rx);
     if (c == NULL)
         return HAFT_EINVAL;
@@ -340,6 +344,8 @@ static int reserve_now_or_later(const void *tx, void *slot, haft__root *me)
     haft__channel *c = haft__channel_of(tx);
     haft__channel **out = slot;
     *out = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (c == NULL || c->capacity == 0)
         return HAFT_EINVAL;
     int rc;
@@ -377,6 +383,8 @@ int haft_try_reserve_raw(const void *tx, void *slot)
 
 int haft_slot_send_raw(void *slot, const void *value, bool move)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__channel *c = haft__channel_of(slot);
     if (c == NULL)
         return HAFT_EINVAL;

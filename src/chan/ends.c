@@ -135,6 +135,8 @@ static int open_channel(enum haft__channel_kind kind, void *tx, void *rx, size_t
 {
     haft__channel **sender = tx, **receiver = rx;
     *sender = *receiver = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__channel *c = channel_new(kind, capacity, size, alignment);
     if (c == NULL)
         return HAFT_ENOMEM;
@@ -175,10 +177,10 @@ enum end { SENDER, RECEIVER, WEAK };
 
 static int clone_end(const void *from, void *to, enum end end)
 {
-    haft__channel *c = haft__channel_of(from);
+    haft__channel *c = haft__is_forked() ? NULL : haft__channel_of(from);
     *(haft__channel **)to = c;
     if (c == NULL)
-        return HAFT_EINVAL;
+        return haft__is_forked() ? HAFT_EFORKED : HAFT_EINVAL;
     haft__lock_acquire(&c->lock);
     c->refs++;
     c->senders += end == SENDER;
@@ -206,6 +208,8 @@ int haft_sender_upgrade_raw(const void *weak, void *tx)
 {
     haft__channel *c = haft__channel_of(weak);
     *(haft__channel **)tx = NULL;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (c == NULL)
         return HAFT_EINVAL;
     haft__lock_acquire(&c->lock);

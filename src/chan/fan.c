@@ -12,6 +12,8 @@ int haft__fan_new(void *tx, void *rx, size_t capacity, size_t size, size_t align
     haft__fan_receiver *r = rx;
     *(haft__fan **)tx = NULL;
     *r = (haft__fan_receiver){ 0 };
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (capacity == 0)
         return HAFT_EINVAL;
     if (alignment < _Alignof(haft__fan))
@@ -36,11 +38,11 @@ int haft__fan_new(void *tx, void *rx, size_t capacity, size_t size, size_t align
 
 int haft__fan_subscribe(const void *tx, void *rx)
 {
-    haft__fan *f = haft__fan_of(tx);
+    haft__fan *f = haft__is_forked() ? NULL : haft__fan_of(tx);
     haft__fan_receiver *r = rx;
     *r = (haft__fan_receiver){ .fan = f };
     if (f == NULL)
-        return HAFT_EINVAL;
+        return haft__is_forked() ? HAFT_EFORKED : HAFT_EINVAL;
     haft__lock_acquire(&f->lock);
     r->at = f->sent;
     f->receivers++;
@@ -51,10 +53,10 @@ int haft__fan_subscribe(const void *tx, void *rx)
 
 int haft__fan_clone_sender(const void *from, void *to)
 {
-    haft__fan *f = haft__fan_of(from);
+    haft__fan *f = haft__is_forked() ? NULL : haft__fan_of(from);
     *(haft__fan **)to = f;
     if (f == NULL)
-        return HAFT_EINVAL;
+        return haft__is_forked() ? HAFT_EFORKED : HAFT_EINVAL;
     haft__lock_acquire(&f->lock);
     f->senders++;
     f->refs++;
@@ -81,6 +83,8 @@ void haft__fan_drop(void *end, bool is_sender)
 
 int haft__fan_send(const void *tx, const void *value)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__fan *f = haft__fan_of(tx);
     if (f == NULL)
         return HAFT_EINVAL;

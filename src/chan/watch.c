@@ -38,6 +38,8 @@ int haft_watch_changed_raw(const void *rx)
 
 int haft_watch_get_raw(void *rx, void *value)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__fan_receiver *r = rx;
     haft__fan *f = r->fan;
     if (f == NULL)

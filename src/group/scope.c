@@ -152,6 +152,8 @@ static int wait_for_children(haft_scope *s, haft__root *me)
 
 int haft_scope_join(haft_scope *s)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__root *me = haft__here_always()->root;
     if (me->record != s->owner_)
         return HAFT_EDEADLK; /* the owner waits for a child, so a child that waits for the scope waits for itself */

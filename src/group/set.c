@@ -154,6 +154,8 @@ static void member_ended(void *group, haft__job *job)
 
 haft_set *haft_set_new_raw(const haft_set_options *options)
 {
+    if (haft__is_forked())
+        return NULL;
     haft_set *set = haft__os->allocate(sizeof *set, _Alignof(haft_set));
     if (set == NULL)
         return NULL;
@@ -296,6 +298,8 @@ static int take_ended(haft_set *set, const void *frame, size_t size, haft__job *
 
 static int next(haft_set *set, void *frame, size_t size, bool waits, haft__job **out)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__root *me = haft__here_always()->root;
     int rc = waits ? haft__refusal_on_entry(me) : 0;
     if (rc != 0)

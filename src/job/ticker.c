@@ -23,6 +23,8 @@ static int64_t after_this(const haft_ticker *t, int64_t now)
 
 int haft_ticker_start_raw(haft_ticker *t, int64_t period, const haft_ticker_options *options)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (period <= 0 || (unsigned)options->missed > HAFT_TICK_SKIP)
         return HAFT_EINVAL;
     *t = (haft_ticker){ .next_ = haft__os->now(), .period_ = period, .missed_ = options->missed };

@@ -9,7 +9,9 @@ _Static_assert(sizeof(haft_barrier) <= 32, "the interface promises 32 bytes");
 
 int haft_barrier_wait(haft_barrier *b, bool *is_leader)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;

@@ -34,7 +34,9 @@ static int wait_released(haft_cond *c, haft_mutex *m, haft__root *me)
 
 int haft_cond_wait(haft_cond *c, haft_mutex *m)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     if (!haft__mutex_is_held(m, me))
         return HAFT_EINVAL;
     int rc = haft__tell(me, haft__refusal(me));

@@ -9,7 +9,9 @@ _Static_assert(sizeof(haft_event) <= 32, "the interface promises 32 bytes");
 
 int haft_event_wait(haft_event *e)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;

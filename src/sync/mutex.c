@@ -193,7 +193,9 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
 
 int haft_mutex_lock(haft_mutex *m)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     uint32_t state = 0;
     if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
@@ -202,7 +204,9 @@ int haft_mutex_lock(haft_mutex *m)
 
 int haft_mutex_lock_abortable(haft_mutex *m)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
@@ -214,7 +218,9 @@ int haft_mutex_lock_abortable(haft_mutex *m)
 
 int haft_mutex_try_lock(haft_mutex *m)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     uint32_t state = haft__load_relaxed(state_of(m));
     while (owner_of(state) == 0)
         if (haft__cas_weak_acq_rel(state_of(m), &state, state | as_owner(me)))
@@ -298,7 +304,10 @@ void haft_mutex_unlock(haft_mutex *m)
 
 int haft_mutex_heal(haft_mutex *m)
 {
-    if (!haft__mutex_is_held(m, haft__me()))
+    const haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
+    if (!haft__mutex_is_held(m, me))
         return HAFT_EINVAL;
     haft__fetch_and_acq_rel(state_of(m), ~(uint32_t)POISONED);
     return 0;

@@ -75,7 +75,9 @@ int haft_once_call_raw(haft_once *once, haft_fn *body, void *loan, size_t size)
 {
     if (haft_once_is_done(once))
         return 0;
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;

@@ -116,7 +116,9 @@ static int take_read(haft_rwlock *l, haft__root *me)
 
 static int lock_read(haft_rwlock *l, bool waits)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     haft__lock *lock = haft__lock_at(&l->lock_);
     haft__lock_acquire(lock);
     int rc = take_read(l, me);
@@ -191,7 +193,9 @@ static void abandon_write(haft_held_ *held, void *root)
 
 static int lock_write(haft_rwlock *l, bool waits)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     haft__lock *lock = haft__lock_at(&l->lock_);
     bool is_panicking = me->panicking != NULL;
     haft__lock_acquire(lock);
@@ -241,7 +245,10 @@ void haft_rwlock_write_unlock(haft_rwlock *l)
 
 int haft_rwlock_heal(haft_rwlock *l)
 {
-    if (!is_writer(l, haft__me()))
+    const haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
+    if (!is_writer(l, me))
         return HAFT_EINVAL;
     haft__lock_acquire(haft__lock_at(&l->lock_));
     l->flags_ &= ~(uint32_t)POISONED;

@@ -58,7 +58,9 @@ static int take(haft_sem *s, size_t n)
 
 int haft_sem_acquire_many(haft_sem *s, size_t n)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
@@ -83,6 +85,8 @@ int haft_sem_acquire(haft_sem *s)
 
 int haft_sem_try_acquire_many(haft_sem *s, size_t n)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     haft__lock *lock = haft__lock_at(&s->lock_);
     haft__lock_acquire(lock);
     int rc = take(s, n);

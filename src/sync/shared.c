@@ -24,6 +24,8 @@ static block *block_of(void *value)
 int haft_shared_new_raw(haft_shared *out, const void *value, size_t size, size_t alignment,
                         const haft_shared_options *options)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (alignment > HAFT__FRAME_ALIGNMENT)
         return HAFT_EINVAL;
     if (alignment < sizeof(void *))

@@ -271,6 +271,8 @@ static bool is_cancelled_for_good(struct shard *s, haft_token *t)
 
 int haft_token_child(haft_token *parent, haft_token *child)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     struct shard *s = enter(parent);
     *child = (haft_token){ .shard_ = (uint32_t)(s - shards) + 1 };
     if (is_cancelled_for_good(s, parent))
@@ -283,7 +285,9 @@ int haft_token_child(haft_token *parent, haft_token *child)
 
 int haft_token_wait(haft_token *t)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
@@ -322,6 +326,8 @@ void haft_token_drop(haft_token *t)
 
 int haft_token_on_cancel(haft_token *t, haft_token_callback *callback, haft_drop_fn *call, void *argument)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     *callback = (haft_token_callback){ .token_ = t, .call_ = call, .argument_ = argument };
     struct shard *s = enter(t);
     if (is_cancelled_for_good(s, t)) {

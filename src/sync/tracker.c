@@ -73,7 +73,9 @@ void haft_tracker_reopen(haft_tracker *t)
 
 int haft_tracker_wait(haft_tracker *t)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;

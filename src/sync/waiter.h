@@ -120,6 +120,14 @@ static inline haft__root *haft__me(void)
     haft__thread *here = haft__here_or_null();
     return (__builtin_expect(here != NULL, 1) ? here : haft__here_always())->root;
 }
+/* The same, but null in the child of a fork: HAFT_EFORKED. */
+static inline haft__root *haft__me_unless_forked(void)
+{
+    haft__thread *here = haft__here_or_null();
+    if (__builtin_expect(here != NULL, 1))
+        return here->root;
+    return haft__is_forked() ? NULL : haft__here_always()->root;
+}
 
 /* The public structs hold locks and other atomic words as plain ones. */
 _Static_assert(sizeof(haft__lock) == sizeof(uint32_t), "a lock is a word");

@@ -31,7 +31,9 @@ void haft_waitgroup_done(haft_waitgroup *g)
 
 int haft_waitgroup_wait(haft_waitgroup *g)
 {
-    haft__root *me = haft__me();
+    haft__root *me = haft__me_unless_forked();
+    if (me == NULL)
+        return HAFT_EFORKED;
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
