@@ -334,6 +334,35 @@ static int both_throw()
     return haft::both<throws, throws>(&a, &b);
 }
 
+struct dies_twice_frame {
+    std::atomic<int> *runs;
+};
+
+int dies_twice(dies_twice_frame *f)
+{
+    if (++*f->runs <= 2)
+        throw std::runtime_error("again");
+    return 0;
+}
+
+TEST("a supervised body that throws has panicked, and is started again")
+{
+    haft_on_panic(ignore_panic);
+    haft_supervisor *sup = haft::supervisor_new(
+        HAFT_SUPERVISOR_OPTIONS.set_strategy(HAFT_REST_FOR_ONE).set_restarts(2, HAFT_S).set_backoff(HAFT_US));
+    check_ptr(sup, !=, nullptr);
+    std::atomic<int> runs(0);
+    dies_twice_frame f = { &runs };
+    check_int(haft::supervise<dies_twice>(sup, &f, HAFT_CHILD_OPTIONS.set_name("again").set_kind(HAFT_THREAD)), ==, 0);
+    check_int(haft::supervise<nine>(sup, HAFT_NO_FRAME, HAFT_CHILD_OPTIONS.set_restart(HAFT_RESTART_NEVER)), ==, 0);
+    check_int(haft_supervisor_wait(sup), ==, 0);
+    check_int(runs, ==, 3);
+    haft_child_info info;
+    check_int(haft_supervisor_child(sup, "again", &info), ==, 0);
+    check_uint(info.restarts, ==, 2);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
 TEST("several bodies run at once, and one that throws has panicked")
 {
     haft_on_panic(ignore_panic);

@@ -21,6 +21,7 @@
 #include <haft/select.h>
 #include <haft/sem.h>
 #include <haft/shared.h>
+#include <haft/supervisor.h>
 #include <haft/time.h>
 #include <haft/token.h>
 #include <haft/tracker.h>

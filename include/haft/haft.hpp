@@ -39,6 +39,8 @@
 #define HAFT_OPTIONS (haft::options(HAFT_HERE_))
 #define HAFT_RUN_OPTIONS (haft::run_options(HAFT_HERE_))
 #define HAFT_SET_OPTIONS (haft::set_options(HAFT_HERE_))
+#define HAFT_SUPERVISOR_OPTIONS (haft::supervisor_options(HAFT_HERE_))
+#define HAFT_CHILD_OPTIONS (haft::child_options(HAFT_HERE_))
 
 namespace haft
 {
@@ -120,6 +122,92 @@ struct set_options : haft_set_options {
     set_options &set_queue(std::size_t value) noexcept
     {
         queue = value;
+        return *this;
+    }
+};
+
+struct supervisor_options : haft_supervisor_options {
+    explicit supervisor_options(const char *place = nullptr) noexcept : haft_supervisor_options()
+    {
+        size_ = sizeof(haft_supervisor_options);
+        place_ = place;
+    }
+    supervisor_options &set_strategy(haft_strategy value) noexcept
+    {
+        strategy = value;
+        return *this;
+    }
+    /* At most so many within that time. */
+    supervisor_options &set_restarts(unsigned value, std::int64_t nanoseconds) noexcept
+    {
+        restarts = value;
+        within = nanoseconds;
+        return *this;
+    }
+    supervisor_options &set_backoff(std::int64_t first, std::int64_t most = 0) noexcept
+    {
+        backoff = first;
+        backoff_max = most;
+        return *this;
+    }
+    supervisor_options &set_name(const char *value) noexcept
+    {
+        name = value;
+        return *this;
+    }
+    supervisor_options &set_runtime(haft_runtime *value) noexcept
+    {
+        runtime = value;
+        return *this;
+    }
+};
+
+struct child_options : haft_child_options {
+    explicit child_options(const char *place = nullptr) noexcept : haft_child_options()
+    {
+        size_ = sizeof(haft_child_options);
+        place_ = place;
+    }
+    child_options &set_name(const char *value) noexcept
+    {
+        name = value;
+        return *this;
+    }
+    child_options &set_kind(haft_kind value) noexcept
+    {
+        kind = value;
+        return *this;
+    }
+    child_options &set_restart(haft_restart value) noexcept
+    {
+        restart = value;
+        return *this;
+    }
+    child_options &set_drop(haft_drop_fn *value) noexcept
+    {
+        drop = value;
+        return *this;
+    }
+    /* How it is asked to stop, and how long it is given then. */
+    child_options &set_stop(haft_drop_fn *value, std::int64_t nanoseconds) noexcept
+    {
+        stop = value;
+        grace = nanoseconds;
+        return *this;
+    }
+    child_options &set_stack_size(std::size_t value) noexcept
+    {
+        stack_size = value;
+        return *this;
+    }
+    child_options &set_pinned(bool value = true) noexcept
+    {
+        pinned = value;
+        return *this;
+    }
+    child_options &set_runtime(haft_runtime *value) noexcept
+    {
+        runtime = value;
         return *this;
     }
 };
@@ -426,6 +514,25 @@ template <class Frame> int set_try_next(haft_set *set, Frame &&frame, int *code)
 template <class Frame> int set_next_outcome(haft_set *set, Frame &&frame, haft_outcome *out)
 {
     return haft_set_next_outcome_raw(set, frame, detail::frame_size<Frame>(), out);
+}
+
+/* --- supervisors -------------------------------------------------------------------------------------------------- */
+
+[[nodiscard]] inline haft_supervisor *supervisor_new(const haft_supervisor_options &o = supervisor_options())
+{
+    return haft_supervisor_new_raw(&o);
+}
+
+/* haft::supervise<body>(sup, &frame, options): as haft_supervise; a run that ends by an exception has panicked. */
+template <auto Body, class Frame>
+int supervise(haft_supervisor *sup, Frame &&frame, const haft_child_options &o = child_options())
+{
+    return haft_supervise_raw(sup, detail::guarded<Body>, detail::lent(frame),
+                              detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(), &o);
+}
+template <auto Body> int supervise(haft_supervisor *sup)
+{
+    return supervise<Body>(sup, HAFT_NO_FRAME);
 }
 
 /* --- several at once ---------------------------------------------------------------------------------------------- */

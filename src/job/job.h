@@ -200,6 +200,8 @@ void haft__job_unclaim(haft__job *job);
 bool haft__job_claimed_has_ended(haft__job *job);
 /* The job behind a handle that is not null and carries no error. */
 haft__job *haft__job_of_handle(const haft_handle *h);
+/* What haft_self() returns inside that job, which has not been recycled. */
+haft_handle haft__job_self_handle(haft__job *job);
 /* True for a handle that came from haft_self(). */
 bool haft__is_self_handle(const haft_handle *h);
 /* What haft_join returns for a job that has ended. */

@@ -147,6 +147,12 @@ void haft__job_unclaim(haft__job *job)
         ;
 }
 
+haft_handle haft__job_self_handle(haft__job *job)
+{
+    return (haft_handle){ (void *)((uintptr_t)job | SELF_BIT),
+                          haft__generation(haft__load_relaxed(&job->record.state)) };
+}
+
 bool haft__is_self_handle(const haft_handle *h)
 {
     return is_self(h->slot_);
@@ -462,10 +468,7 @@ haft_handle haft_self(void)
 {
     haft__thread *here = haft__here_or_null();
     haft__job *job = here != NULL ? haft__job_here(here->root) : NULL;
-    if (job == NULL)
-        return HAFT_NULL_HANDLE;
-    return (haft_handle){ (void *)((uintptr_t)job | SELF_BIT),
-                          haft__generation(haft__load_relaxed(&job->record.state)) };
+    return job != NULL ? haft__job_self_handle(job) : HAFT_NULL_HANDLE;
 }
 
 int haft_park(void)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A child's template that is not what its body takes.
+ * expect: haft: the body must be int body(T *) or int body(void *) for a frame T *
+ */
+#include <haft/haft.hpp>
+
+struct frame {
+    int n;
+};
+
+static int works(frame *f)
+{
+    return f->n;
+}
+
+int add_it(haft_supervisor *sup);
+int add_it(haft_supervisor *sup)
+{
+    int other = 0;
+    return haft::supervise<works>(sup, &other);
+}

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Supervisors: who is started again after which end, when, in what order children are stopped, and that nobody waits for
+ * ever whatever happens meanwhile. Over 600 lines, because each end is tried with each rule, kind and caller. */
+#include <haft/haft.h>
+
+#include <string.h>
+
+#include "callers.h"
+#include "fake_os.h"
+
+/* --- children that do as they are told ---------------------------------------------------------------------------- */
+
+enum order { STAY, SUCCEED, FAIL, PANIC, PANIC_WITH_PAYLOAD };
+enum { PARTS = 4, EVENTS = 256 };
+
+/* What the children of one test share. Small letters are starts, large ones ends. */
+struct stage {
+    haft_supervisor *sup;
+    _Atomic int starts[PARTS], ends[PARTS], orders[PARTS], drops[PARTS], stops[PARTS];
+    _Atomic unsigned n;
+    char events[EVENTS];
+    _Atomic int payloads;
+};
+
+struct part {
+    struct stage *stage;
+    int id;
+    int runs; /* a run counts in its own copy */
+};
+
+static void event(struct stage *s, char what)
+{
+    unsigned i = atomic_fetch_add(&s->n, 1);
+    if (i < EVENTS - 1)
+        s->events[i] = what;
+}
+
+static void part_ends(struct part *p)
+{
+    event(p->stage, (char)('A' + p->id));
+    atomic_fetch_add(&p->stage->ends[p->id], 1);
+}
+
+static void free_payload(void *payload)
+{
+    struct stage *s = payload;
+    atomic_fetch_add(&s->payloads, 1);
+}
+
+static int plays(struct part *p)
+{
+    check_int(++p->runs, ==, 1);
+    event(p->stage, (char)('a' + p->id));
+    atomic_fetch_add(&p->stage->starts[p->id], 1);
+    HAFT_DEFER(part_ends, p);
+    for (;;) {
+        switch (atomic_exchange(&p->stage->orders[p->id], STAY)) {
+        case SUCCEED:
+            return 0;
+        case FAIL:
+            return -7;
+        case PANIC:
+            haft_panic("part %d", p->id);
+        case PANIC_WITH_PAYLOAD:
+            haft_panic_with(p->stage, free_payload);
+        default:
+            break;
+        }
+        int rc = haft_park();
+        if (rc != 0)
+            return rc;
+    }
+}
+
+static void part_drop(void *part)
+{
+    struct part *p = part;
+    check_int(p->runs, ==, 0); /* the template */
+    atomic_fetch_add(&p->stage->drops[p->id], 1);
+}
+
+static const char *const names[PARTS] = { "a", "b", "c", "d" };
+
+static int add_part(struct stage *s, int id, haft_kind kind, haft_restart restart)
+{
+    struct part p = { .stage = s, .id = id };
+    return haft_supervise(s->sup, plays, &p, .name = names[id], .kind = kind, .restart = restart, .drop = part_drop);
+}
+
+static void until_started(struct stage *s, int id, int n)
+{
+    until(atomic_load(&s->starts[id]) >= n);
+    check_int(atomic_load(&s->starts[id]), ==, n);
+}
+
+/* Adds that many, in their order. */
+static void set_up(struct stage *s, int parts, haft_kind kind)
+{
+    check_ptr(s->sup, !=, NULL);
+    for (int id = 0; id < parts; id++) {
+        check_int(add_part(s, id, kind, HAFT_RESTART_ON_FAILURE), ==, 0);
+        until_started(s, id, 1);
+    }
+}
+
+static haft_child_info info_of(struct stage *s, int id)
+{
+    haft_child_info info;
+    check_int(haft_supervisor_child(s->sup, names[id], &info), ==, 0);
+    return info;
+}
+
+static void order(struct stage *s, int id, enum order what)
+{
+    atomic_store(&s->orders[id], what);
+    haft_unpark(info_of(s, id).job); /* null, if it saw the order before its first wait, and has ended */
+}
+
+static void check_events(struct stage *s, const char *expected)
+{
+    char seen[EVENTS] = "";
+    memcpy(seen, s->events, EVENTS);
+    check_str(seen, expected);
+}
+
+/* What was added is gone, and its template was dropped once. */
+static void clear_up(struct stage *s, int parts)
+{
+    check_int(haft_supervisor_drop(&s->sup), ==, 0);
+    check_ptr(s->sup, ==, NULL);
+    for (int id = 0; id < parts; id++) {
+        check_int(atomic_load(&s->ends[id]), ==, atomic_load(&s->starts[id]));
+        check_int(atomic_load(&s->drops[id]), ==, 1);
+    }
+}
+
+/* --- strategies --------------------------------------------------------------------------------------------------- */
+
+TEST_FROM_EVERY_CALLER("one for one: the child that died is started again, and its siblings go on")
+{
+    silence_panics();
+    for_each_kind(kind) {
+        struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ONE) };
+        set_up(&s, 3, kind);
+        order(&s, 1, PANIC);
+        until_started(&s, 1, 2);
+        order(&s, 1, FAIL);
+        until_started(&s, 1, 3);
+        check_int(atomic_load(&s.starts[0]), ==, 1);
+        check_int(atomic_load(&s.starts[2]), ==, 1);
+        clear_up(&s, 3);
+        check_events(&s, "abcBbBbCBA");
+    }
+}
+
+TEST_FROM_EVERY_CALLER("one for all: the siblings are stopped, the last added first, and all are started again")
+{
+    silence_panics();
+    for_each_kind(kind) {
+        struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL) };
+        set_up(&s, 3, kind);
+        order(&s, 1, PANIC);
+        for (int id = 0; id < 3; id++)
+            until_started(&s, id, 2);
+        check_int(memcmp(s.events, "abcBCA", 6), ==, 0);
+        clear_up(&s, 3);
+        check_int(memcmp(s.events + 9, "CBA", 4), ==, 0);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("rest for one: those added after the child that died are stopped and started again with it")
+{
+    silence_panics();
+    for_each_kind(kind) {
+        struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_REST_FOR_ONE) };
+        set_up(&s, 4, kind);
+        order(&s, 1, FAIL);
+        for (int id = 1; id < 4; id++)
+            until_started(&s, id, 2);
+        check_int(atomic_load(&s.starts[0]), ==, 1);
+        check_int(memcmp(s.events, "abcdBDC", 7), ==, 0);
+        clear_up(&s, 4);
+        check_int(memcmp(s.events + 10, "DCBA", 5), ==, 0);
+    }
+}
+
+static int supervises_three(struct stage *s)
+{
+    set_up(s, 3, HAFT_TASK);
+    order(s, 1, PANIC);
+    for (int id = 0; id < 3; id++)
+        until_started(s, id, 2);
+    check_int(haft_supervisor_drop(&s->sup), ==, 0);
+    return 0;
+}
+
+static int makes_and_supervises_three(struct stage *s)
+{
+    s->sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL);
+    return supervises_three(s);
+}
+
+TEST("on one worker, children that are started together reach their first wait in their order")
+{
+    silence_panics();
+    struct stage s = { 0 };
+    check_int(haft_run(makes_and_supervises_three, &s, .workers = 1), ==, 0);
+    check_events(&s, "abcBCAabcCBA");
+}
+
+/* --- what a death is ---------------------------------------------------------------------------------------------- */
+
+TEST_FROM_EVERY_CALLER("a child that returns 0 has ended, and the wait with the last of them")
+{
+    struct stage s = { .sup = haft_supervisor_new() };
+    set_up(&s, 2, HAFT_TASK);
+    order(&s, 0, SUCCEED);
+    until(atomic_load(&s.drops[0]) == 1); /* its template is disposed of at once */
+    haft_child_info info = info_of(&s, 0);
+    check(haft_is_null(info.job));
+    check_uint(info.restarts, ==, 0);
+    check_int(info.last.end, ==, HAFT_RETURNED);
+    {
+        HAFT_TIMEOUT(0);
+        check_int(haft_supervisor_wait(s.sup), ==, HAFT_ETIMEDOUT);
+    }
+    order(&s, 1, SUCCEED);
+    check_int(haft_supervisor_wait(s.sup), ==, 0);
+    check_int(atomic_load(&s.drops[1]), ==, 1);
+    check_int(add_part(&s, 2, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0); /* it may be filled again */
+    until_started(&s, 2, 1);
+    clear_up(&s, 3);
+}
+
+TEST_FROM_EVERY_CALLER("a child that was aborted by somebody else has died, however it ended")
+{
+    struct stage s = { .sup = haft_supervisor_new() };
+    for_each_kind(kind) {
+        int id = (int)kind;
+        check_int(add_part(&s, id, kind, HAFT_RESTART_ON_FAILURE), ==, 0);
+        until_started(&s, id, 1);
+        check_int(haft_abort(info_of(&s, id).job), ==, 0);
+        until_started(&s, id, 2);
+        check_int(info_of(&s, id).last.end, ==, HAFT_ABORTED);
+        check_uint(info_of(&s, id).restarts, ==, 1);
+    }
+    clear_up(&s, 3);
+}
+
+TEST_FROM_EVERY_CALLER("a child that is always started again is so after it has returned 0")
+{
+    struct stage s = { .sup = haft_supervisor_new(.restarts = 1, .within = INT64_MAX) };
+    check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ALWAYS), ==, 0);
+    until_started(&s, 0, 1);
+    order(&s, 0, SUCCEED);
+    until_started(&s, 0, 2);
+    order(&s, 0, SUCCEED); /* once too often */
+    check_int(haft_supervisor_wait(s.sup), ==, HAFT_ECLOSED);
+    clear_up(&s, 1);
+}
+
+TEST_FROM_EVERY_CALLER("a child that is never started again is forgotten with its end, which concerns nobody else")
+{
+    silence_panics();
+    static const enum order ends[] = { SUCCEED, FAIL, PANIC };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL, .restarts = 0, .within = HAFT_S) };
+        check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+        check_int(add_part(&s, 1, HAFT_TASK, HAFT_RESTART_NEVER), ==, 0);
+        until_started(&s, 1, 1);
+        order(&s, 1, ends[i]);
+        haft_child_info info;
+        until(haft_supervisor_child(s.sup, names[1], &info) == HAFT_EINVAL);
+        until_started(&s, 0, 1);
+        clear_up(&s, 2);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("one for all: who has returned 0, or is never started again, is not")
+{
+    struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL) };
+    set_up(&s, 2, HAFT_TASK);
+    check_int(add_part(&s, 2, HAFT_TASK, HAFT_RESTART_NEVER), ==, 0);
+    until_started(&s, 2, 1);
+    order(&s, 0, SUCCEED);
+    until(atomic_load(&s.drops[0]) == 1);
+    order(&s, 1, FAIL);
+    until_started(&s, 1, 2);
+    check_int(atomic_load(&s.ends[2]), ==, 1);
+    check_int(atomic_load(&s.starts[0]), ==, 1);
+    clear_up(&s, 3);
+    check_int(atomic_load(&s.starts[2]), ==, 1);
+}
+
+TEST_FROM_EVERY_CALLER("the payload of a child's panic is freed, and the message can be asked for")
+{
+    silence_panics();
+    struct stage s = { .sup = haft_supervisor_new() };
+    set_up(&s, 1, HAFT_TASK);
+    order(&s, 0, PANIC_WITH_PAYLOAD);
+    until_started(&s, 0, 2);
+    check_int(atomic_load(&s.payloads), ==, 1);
+    order(&s, 0, PANIC);
+    until_started(&s, 0, 3);
+    haft_child_info info = info_of(&s, 0);
+    check_int(info.last.end, ==, HAFT_PANICKED);
+    check_str(info.last.panic.message, "part 0");
+    check_ptr(info.last.panic.payload, ==, NULL);
+    check_str(haft_name(info.job), "a"); /* names survive */
+    check_str(info.last.panic.job, "a");
+    clear_up(&s, 1);
+}
+
+/* --- how often ---------------------------------------------------------------------------------------------------- */
+
+struct dies {
+    _Atomic int *starts;
+    int code;
+};
+
+static int dies_at_once(struct dies *d)
+{
+    atomic_fetch_add(d->starts, 1);
+    if (d->code == 0)
+        haft_panic("at once");
+    return d->code;
+}
+
+TEST_FROM_EVERY_CALLER("the death after the last that is allowed ends the supervisor, which tells its code")
+{
+    silence_panics();
+    for_each_kind(kind)
+        for (int code = -1; code <= 0; code++)
+            for (unsigned n = 0; n < 4; n++) {
+                haft_supervisor *sup = haft_supervisor_new(.restarts = n, .within = 60 * HAFT_S);
+                check_ptr(sup, !=, NULL);
+                _Atomic int starts = 0;
+                struct dies d = { &starts, code };
+                check_int(haft_supervise(sup, dies_at_once, &d, .kind = kind, .name = "d"), ==, 0);
+                int expected = code != 0 ? code : HAFT_EPANIC;
+                check_int(haft_supervisor_wait(sup), ==, expected);
+                check_int(haft_supervisor_wait(sup), ==, expected);
+                check_int(starts, ==, (int)n + 1);
+                check_int(haft_supervise(sup, dies_at_once, &d), ==, HAFT_ECLOSED);
+                haft_child_info info;
+                check_int(haft_supervisor_child(sup, "d", &info), ==, 0); /* it can still be asked */
+                check_uint(info.restarts, ==, n);
+                check(haft_is_null(info.job));
+                check_int(haft_supervisor_drop(&sup), ==, 0);
+            }
+}
+
+TEST_FROM_EVERY_CALLER("a supervisor that gives up stops the others first, the last added first")
+{
+    struct stage s = { .sup = haft_supervisor_new(.restarts = 0, .within = HAFT_S) };
+    set_up(&s, 4, HAFT_TASK);
+    order(&s, 1, FAIL);
+    check_int(haft_supervisor_wait(s.sup), ==, -7);
+    check_events(&s, "abcdBDCA");
+    clear_up(&s, 4);
+}
+
+TEST_FROM_EVERY_CALLER("without a limit a child may die as often as it likes")
+{
+    haft_supervisor *sup = haft_supervisor_new(.restarts = HAFT_RESTARTS_UNLIMITED);
+    _Atomic int starts = 0;
+    check_int(haft_supervise(sup, dies_at_once, (&(struct dies){ &starts, -1 })), ==, 0);
+    until(starts > 50);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
+/* --- time, on a clock that moves only when nothing runs ------------------------------------------------------------ */
+
+static void on_a_virtual_clock(void (*body)(void))
+{
+    struct caller caller = { .body = body };
+    fake_os_enter((struct fake_os_options){ .guards = HAFT__GUARD_CANARY });
+    check_int(haft_run(caller_run, &caller, .workers = 1), ==, 0);
+    fake_os_leave();
+}
+
+#define TEST_ON_A_VIRTUAL_CLOCK(sentence) TEST_CALLERS__(TEST, on_a_virtual_clock, __LINE__, sentence)
+
+/* Dies a while after it was started, and notes when that was. */
+struct timed {
+    int64_t *at;
+    int *n;
+    int64_t lives;
+};
+
+static int dies_later(struct timed *t)
+{
+    t->at[(*t->n)++] = haft_now();
+    int rc = haft_sleep(t->lives);
+    return rc != 0 ? rc : -1;
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("only deaths within the time count")
+{
+    int64_t at[32];
+    int n = 0;
+    /* Four deaths in 3 s, and then some: each interval of 2,999 ms has three. */
+    haft_supervisor *sup = haft_supervisor_new(.restarts = 3, .within = 2999 * HAFT_MS);
+    check_int(haft_supervise(sup, dies_later, (&(struct timed){ at, &n, HAFT_S })), ==, 0);
+    {
+        HAFT_TIMEOUT(20 * HAFT_S);
+        check_int(haft_supervisor_wait(sup), ==, HAFT_ETIMEDOUT);
+    }
+    check_int(n, >=, 19);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+
+    n = 0;
+    sup = haft_supervisor_new(.restarts = 3, .within = 3010 * HAFT_MS);
+    check_int(haft_supervise(sup, dies_later, (&(struct timed){ at, &n, HAFT_S })), ==, 0);
+    check_int(haft_supervisor_wait(sup), ==, -1);
+    check_int(n, ==, 4);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
+static void check_delay(int64_t delay, int64_t whole)
+{
+    check_msg(delay >= whole / 2 && delay <= whole + HAFT_MS, "%lld ms for %lld", (long long)(delay / HAFT_MS),
+              (long long)(whole / HAFT_MS));
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("the delay before a start doubles up to its limit, each shortened by up to a half")
+{
+    int64_t at[12];
+    int n = 0;
+    haft_supervisor *sup =
+        haft_supervisor_new(.restarts = 11, .within = HAFT_S * 3600, .backoff = 100 * HAFT_MS, .backoff_max = HAFT_S);
+    check_int(haft_supervise(sup, dies_later, (&(struct timed){ at, &n, 0 })), ==, 0);
+    check_int(haft_supervisor_wait(sup), ==, -1);
+    check_int(n, ==, 12);
+    int64_t whole = 100 * HAFT_MS;
+    bool varies = false;
+    for (int i = 1; i < 12; i++) {
+        check_delay(at[i] - at[i - 1], whole);
+        varies = varies || at[i] - at[i - 1] < whole - HAFT_MS;
+        whole = 2 * whole < HAFT_S ? 2 * whole : HAFT_S;
+    }
+    check(varies);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
+/* Dies at once, but for the fourth run, which lasts. */
+static int lasts_the_fourth_time(struct timed *t)
+{
+    int run = *t->n;
+    t->at[(*t->n)++] = haft_now();
+    return run == 3 && haft_sleep(t->lives) != 0 ? HAFT_ECANCELED : -1;
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a run that lasts puts the delay back to the first")
+{
+    int64_t at[16];
+    int n = 0;
+    haft_supervisor *sup = haft_supervisor_new(.restarts = 5, .within = 60 * HAFT_S, .backoff = 100 * HAFT_MS);
+    check_int(haft_supervise(sup, lasts_the_fourth_time, (&(struct timed){ at, &n, 100 * HAFT_S })), ==, 0);
+    check_int(haft_supervisor_wait(sup), ==, -1);
+    check_int(n, >=, 6);
+    check_delay(at[3] - at[2], 400 * HAFT_MS);
+    check_delay(at[4] - at[3] - 100 * HAFT_S, 100 * HAFT_MS);
+    check_delay(at[5] - at[4], 200 * HAFT_MS);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a supervisor whose children wait sleeps without an end")
+{
+    struct stage s = { .sup = haft_supervisor_new(.backoff = HAFT_S) };
+    set_up(&s, 2, HAFT_TASK);
+    int64_t before = haft_now();
+    check_int(haft_sleep(1000 * HAFT_S), ==, 0);
+    check_uint(fake_os.sleeps, <, 10);
+    check_int(haft_now() - before, <, 1001 * HAFT_S);
+    clear_up(&s, 2);
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a child that waits to be started again can be stopped, and removed, at once")
+{
+    int64_t at[4];
+    int n = 0;
+    haft_supervisor *sup = haft_supervisor_new(.backoff = 1000 * HAFT_S);
+    int64_t start = haft_now();
+    struct timed t = { at, &n, 0 };
+    check_int(haft_supervise(sup, dies_later, &t, .name = "first"), ==, 0);
+    check_int(haft_supervise(sup, dies_later, &t, .name = "second"), ==, 0);
+    check_int(haft_sleep(HAFT_S), ==, 0);
+    check_int(n, ==, 2);
+    check_int(haft_supervisor_remove(sup, "first"), ==, 0);
+    haft_child_info info;
+    check_int(haft_supervisor_child(sup, "first", &info), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_stop(sup), ==, 0);
+    check_int(haft_supervisor_wait(sup), ==, 0);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+    check_int(n, ==, 2);
+    check_int(haft_now() - start, <, 2 * HAFT_S);
+}
+
+/* --- stopping ------------------------------------------------------------------------------------------------------ */
+
+/* Ends a while after it was asked to, or when it is aborted. */
+struct polite {
+    haft_notify *asked;
+    int64_t takes;
+    int *end; /* what it came to */
+    _Atomic int *stops;
+};
+
+static int ends_when_asked(struct polite *p)
+{
+    int rc = haft_notify_wait(p->asked);
+    if (rc == 0)
+        rc = haft_sleep(p->takes);
+    *p->end = rc;
+    return rc;
+}
+
+static void asks_politely(void *template)
+{
+    struct polite *p = template;
+    atomic_fetch_add(p->stops, 1);
+    haft_notify_one(p->asked);
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a child is asked to stop, given its grace, and then aborted")
+{
+    static const struct {
+        int64_t takes, grace, expected;
+        int end;
+    } cases[] = {
+        { 5 * HAFT_S, 10 * HAFT_S, 5 * HAFT_S, 0 },
+        { 5 * HAFT_S, 2 * HAFT_S, 2 * HAFT_S, HAFT_ECANCELED },
+        { 5 * HAFT_S, 0, 0, HAFT_ECANCELED },
+        { 5 * HAFT_S, INT64_MAX, 5 * HAFT_S, 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        haft_notify asked = HAFT_NOTIFY_INIT;
+        int end = 1;
+        _Atomic int stops = 0;
+        haft_supervisor *sup = haft_supervisor_new();
+        struct polite p = { &asked, cases[i].takes, &end, &stops };
+        check_int(haft_supervise(sup, ends_when_asked, &p, .stop = asks_politely, .grace = cases[i].grace), ==, 0);
+        check_int(haft_sleep(HAFT_MS), ==, 0);
+        int64_t start = haft_now();
+        check_int(haft_supervisor_drop(&sup), ==, 0);
+        check_int(end, ==, cases[i].end);
+        check_int(stops, ==, 1);
+        check_int((haft_now() - start + HAFT_MS / 2) / HAFT_MS, ==, cases[i].expected / HAFT_MS);
+    }
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("graces follow each other, the last added first, and end early with their children")
+{
+    haft_notify asked[2] = { HAFT_NOTIFY_INIT, HAFT_NOTIFY_INIT };
+    int end[2] = { 1, 1 };
+    _Atomic int stops = 0;
+    haft_supervisor *sup = haft_supervisor_new();
+    for (int i = 0; i < 2; i++) {
+        struct polite p = { &asked[i], (i + 1) * HAFT_S, &end[i], &stops };
+        check_int(haft_supervise(sup, ends_when_asked, &p, .stop = asks_politely, .grace = 10 * HAFT_S), ==, 0);
+    }
+    check_int(haft_sleep(HAFT_MS), ==, 0);
+    int64_t start = haft_now();
+    check_int(haft_supervisor_stop(sup), ==, 0);
+    check_int(haft_sleep(1900 * HAFT_MS), ==, 0);
+    check_int(stops, ==, 1); /* the second one alone */
+    check_int(haft_supervisor_wait(sup), ==, 0);
+    check_int((haft_now() - start + HAFT_MS / 2) / HAFT_MS, ==, 3000);
+    check_int(stops, ==, 2);
+    check_int(end[0], ==, 0);
+    check_int(end[1], ==, 0);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
+TEST_FROM_EVERY_CALLER("a stop is idempotent, and a supervisor that was stopped takes no more children")
+{
+    struct stage s = { .sup = haft_supervisor_new() };
+    set_up(&s, 3, HAFT_TASK);
+    check_int(haft_supervisor_stop(s.sup), ==, 0);
+    check_int(haft_supervisor_stop(s.sup), ==, 0);
+    check_int(add_part(&s, 3, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, HAFT_ECLOSED);
+    check_int(haft_supervisor_wait(s.sup), ==, 0);
+    check_int(haft_supervisor_remove(s.sup, "a"), ==, HAFT_ECLOSED);
+    clear_up(&s, 3);
+    check_int(atomic_load(&s.drops[3]), ==, 0); /* still the caller's */
+}
+
+TEST_FROM_EVERY_CALLER("a child can be removed, and its siblings go on, whatever the strategy")
+{
+    for (haft_strategy strategy = HAFT_ONE_FOR_ONE; strategy <= HAFT_REST_FOR_ONE; strategy++) {
+        struct stage s = { .sup = haft_supervisor_new(.strategy = strategy) };
+        set_up(&s, 3, HAFT_TASK);
+        check_int(haft_supervisor_remove(s.sup, "b"), ==, 0);
+        check_int(atomic_load(&s.drops[1]), ==, 1);
+        check_int(atomic_load(&s.ends[1]), ==, 1);
+        haft_child_info info;
+        check_int(haft_supervisor_child(s.sup, "b", &info), ==, HAFT_EINVAL);
+        check_int(haft_supervisor_remove(s.sup, "b"), ==, HAFT_EINVAL);
+        check_int(atomic_load(&s.starts[0]), ==, 1);
+        check_int(atomic_load(&s.starts[2]), ==, 1);
+        order(&s, 0, SUCCEED);
+        until(haft_is_null(info_of(&s, 0).job));
+        check_int(haft_supervisor_remove(s.sup, "a"), ==, 0);
+        order(&s, 2, SUCCEED);
+        check_int(haft_supervisor_wait(s.sup), ==, 0);
+        clear_up(&s, 3);
+    }
+}
+
+/* --- wrong callers ------------------------------------------------------------------------------------------------- */
+
+struct misuse {
+    haft_supervisor *sup;
+    _Atomic int is_done;
+};
+
+static int calls_its_own_supervisor(struct misuse **frame)
+{
+    struct misuse *m = *frame;
+    haft_supervisor *sup = m->sup;
+    check_int(haft_supervisor_wait(sup), ==, HAFT_EDEADLK);
+    check_int(haft_supervisor_drop(&sup), ==, HAFT_EDEADLK);
+    check_ptr(sup, ==, m->sup);
+    check_int(haft_supervisor_remove(sup, "self"), ==, HAFT_EDEADLK);
+    check_int(haft_supervise(sup, return_nothing, HAFT_NO_FRAME, .name = "by a child"), ==, 0);
+    atomic_store(&m->is_done, 1);
+    return haft_park();
+}
+
+static void calls_from_a_drop(void *frame)
+{
+    struct misuse *m = *(struct misuse **)frame;
+    haft_supervisor *sup = m->sup;
+    check_int(haft_supervisor_wait(sup), ==, HAFT_EDEADLK);
+    check_int(haft_supervisor_drop(&sup), ==, HAFT_EDEADLK);
+    check_int(haft_supervisor_remove(sup, "self"), ==, HAFT_EDEADLK);
+    atomic_store(&m->is_done, 2);
+}
+
+TEST_FROM_EVERY_CALLER("what would wait for itself is refused")
+{
+    for_each_kind(kind) {
+        struct misuse m = { .sup = haft_supervisor_new() }, *frame = &m;
+        check_int(haft_supervise(m.sup, calls_its_own_supervisor, &frame, .name = "self", .kind = kind,
+                                 .drop = calls_from_a_drop),
+                  ==, 0);
+        until(atomic_load(&m.is_done) == 1);
+        check_int(haft_supervisor_drop(&m.sup), ==, 0);
+        check_int(atomic_load(&m.is_done), ==, 2);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("what can never be right is refused")
+{
+    check_ptr(haft_supervisor_new(.strategy = (haft_strategy)7), ==, NULL);
+    check_ptr(haft_supervisor_new(.within = -1), ==, NULL);
+    check_ptr(haft_supervisor_new(.backoff = -1), ==, NULL);
+    haft_supervisor *sup = NULL;
+    check_int(haft_supervise(sup, return_nothing), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_wait(sup), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_stop(sup), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+    sup = haft_supervisor_new();
+    check_int(haft_supervise(sup, return_nothing, HAFT_NO_FRAME, .kind = (haft_kind)9), ==, HAFT_EINVAL);
+    check_int(haft_supervise(sup, return_nothing, HAFT_NO_FRAME, .restart = (haft_restart)9), ==, HAFT_EINVAL);
+    check_int(haft_supervise(sup, return_nothing, HAFT_NO_FRAME, .grace = -1), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_remove(sup, "nobody"), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_wait(sup), ==, 0); /* nothing was added */
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
