@@ -812,6 +812,47 @@ TEST_FROM_EVERY_CALLER("an actor that joins or drops one that calls it is refuse
     }
 }
 
+struct steady {
+    const owner *actor;
+    _Atomic int *stop;
+};
+
+static int calls_until_stopped(struct steady *c)
+{
+    while (!atomic_load(c->stop)) {
+        int rc = haft_call(c->actor, count_one, HAFT_NO_FRAME);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("jobs may be joined together, given up again and put into a set while they call an actor")
+{
+    struct state s = { 0 };
+    owner a;
+    _Atomic int stop = 0;
+    haft_handle h[4];
+    check_int(haft_actor_start(&a, &s), ==, 0);
+    for (int i = 0; i < 4; i++)
+        h[i] =
+            haft_spawn(calls_until_stopped, (&(struct steady){ &a, &stop }), .kind = i < 2 ? HAFT_TASK : HAFT_THREAD);
+    for (size_t i = 0; i < rounds(20, 1000); i++) {
+        HAFT_TIMEOUT(20 * HAFT_US);
+        check_int(haft_join_all(h, 4, NULL), ==, HAFT_ETIMEDOUT);
+    }
+    haft_set *set = haft_set_new();
+    for (int i = 0; i < 4; i++)
+        check_int(haft_set_add(set, &h[i]), ==, 0);
+    atomic_store(&stop, 1);
+    for (int code, i = 0; i < 4; i++) {
+        check_int(haft_set_next(set, HAFT_NO_FRAME, &code), ==, 0);
+        check_int(code, ==, 0);
+    }
+    haft_set_drop(&set);
+    check_int(haft_actor_drop(&a), ==, 0);
+}
+
 TEST_FROM_EVERY_CALLER("two actors that call each other one after the other are no ring")
 {
     for_each_worker(kind)

@@ -114,7 +114,8 @@ static void worker_ended(void *group, haft__job *job)
 haft__actor *haft__actor_here(const haft__root *me)
 {
     haft__job *job = haft__job_here(me);
-    if (job == NULL || job->group == NULL || (haft__load_relaxed(&job->record.state) & HAFT__GROUP) == 0)
+    /* The group of another job may come and go while it runs: whoever joins several jobs is one. That of a worker stays. */
+    if (job == NULL || (job->record.flags & HAFT__ALWAYS_BEGINS) == 0)
         return NULL;
     haft__group_done **group = job->group;
     return *group == worker_ended ? (haft__actor *)job->group : NULL;
