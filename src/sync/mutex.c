@@ -191,11 +191,18 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
     return rc != 0 ? haft__tell(me, rc) : held(m, me, state);
 }
 
+/* A thread's first call. */
+static __attribute__((noinline)) int lock_first(haft_mutex *m)
+{
+    return haft__me_unless_forked() != NULL ? haft_mutex_lock(m) : HAFT_EFORKED;
+}
+
 int haft_mutex_lock(haft_mutex *m)
 {
-    haft__root *me = haft__me_unless_forked();
-    if (me == NULL)
-        return HAFT_EFORKED;
+    const haft__thread *here = haft__here_or_null();
+    if (__builtin_expect(here == NULL, 0))
+        return lock_first(m);
+    haft__root *me = here->root;
     uint32_t state = 0;
     if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
@@ -265,7 +272,7 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
     return true;
 }
 
-static void release(haft_mutex *m, uint32_t poison)
+static __attribute__((noinline)) void release(haft_mutex *m, uint32_t poison)
 {
     uint32_t state = haft__load_relaxed(state_of(m));
     for (;;) {
@@ -288,18 +295,29 @@ void haft__mutex_unlock_quietly(haft_mutex *m, haft__root *me)
     release(m, 0);
 }
 
-void haft_mutex_unlock(haft_mutex *m)
+static __attribute__((noinline)) void unlock_slowly(haft_mutex *m)
 {
     haft__root *me = haft__me();
     uint32_t state = haft__load_relaxed(state_of(m));
-    if (__builtin_expect(owner_of(state) != me->index, 0))
+    if (owner_of(state) != me->index)
         haft_panic("haft_mutex_unlock: the caller does not hold this mutex");
     haft__held_remove(me, &m->held_);
-    bool poison = me->panicking != NULL && (state & PANICKING) == 0;
-    uint32_t mine = me->index << OWNER_SHIFT;
-    if (__builtin_expect(!poison && haft__cas_acq_rel(state_of(m), &mine, 0), 1))
+    release(m, me->panicking != NULL && (state & PANICKING) == 0 ? POISONED : 0);
+}
+
+void haft_mutex_unlock(haft_mutex *m)
+{
+    const haft__thread *here = haft__here_or_null();
+    haft__root *me = here != NULL ? here->root : NULL;
+    /* What was locked last is the caller's, and is in its list only while it is. */
+    if (__builtin_expect(me == NULL || me->held != &m->held_ || me->panicking != NULL, 0)) {
+        unlock_slowly(m);
         return;
-    release(m, poison ? POISONED : 0);
+    }
+    me->held = m->held_.next_;
+    uint32_t mine = me->index << OWNER_SHIFT;
+    if (__builtin_expect(!haft__cas_acq_rel(state_of(m), &mine, 0), 0))
+        release(m, 0);
 }
 
 int haft_mutex_heal(haft_mutex *m)
