@@ -228,6 +228,7 @@ MAY_END(haft_scope_open_raw, haft_scope_open_raw(&scope, &(haft_scope_options){ 
 GIVES(haft_scope_spawn_raw, haft_scope_spawn(b.scope, return_nothing));
 GIVES(haft_scope_join, haft_scope_join(b.scope));
 MAY_END(haft_scope_abort, haft_scope_abort(b.scope));
+GIVES(haft_scope_abort_on, haft_scope_abort_on(b.scope, &b.token));
 MAY_END(haft_scope_end_, haft_scope_end_(b.scope));
 GIVES(haft_all_raw, haft_all(rcs, HAFT_ARM(uses, &frame), HAFT_ARM(uses, &frame)));
 GIVES(haft_all_or_abort_raw, haft_all_or_abort(rcs, HAFT_ARM(uses, &frame), HAFT_ARM(uses, &frame)));

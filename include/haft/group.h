@@ -6,6 +6,7 @@
 #define HAFT_GROUP_H
 
 #include <haft/job.h>
+#include <haft/token.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +43,7 @@ typedef struct haft_scope {
     int first_;
     uint32_t flags_;
     uint32_t waiting_;
+    haft_token_callback token_;
 } haft_scope;
 
 /* HAFT_SCOPE(s, options...): a declaration. s is a haft_scope * until the end of the enclosing block, which waits,
@@ -81,8 +83,15 @@ HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, siz
  * called by a child of s. Suspends. */
 HAFT_API_ int haft_scope_join(haft_scope *s);
 
-/* Aborts every child that has not ended, now. Never suspends. */
+/* Aborts every child that has not ended, now, and those that are spawned later. Never suspends. */
 HAFT_API_ void haft_scope_abort(haft_scope *s);
+
+/* haft_scope_abort as soon as the token is cancelled, at once if it is already, for as long as the scope lasts; the owner
+ * itself is not aborted. Whichever ends first may: the token may be dropped before the scope's end, which then is the
+ * children's own affair, and be cancelled or dropped at any time after it. A signal handler may still cancel the
+ * token. To be called by the owner or a child. 0; HAFT_EBUSY: the scope has a token already (haft_token_child makes
+ * one below another). Never suspends. */
+HAFT_API_ int haft_scope_abort_on(haft_scope *s, haft_token *token);
 
 /* --- Several different bodies at once ------------------------------------------------------------------------------ */
 

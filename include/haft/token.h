@@ -51,8 +51,8 @@ HAFT_API_ bool haft_token_is_cancelled(const haft_token *t);
 /* Waits until the token is cancelled. 0; HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late. Suspends. */
 HAFT_API_ int haft_token_wait(haft_token *t);
 
-/* Takes the token out of the tree without cancelling anything; the tokens below it go to the one above. Nothing happens
- * the second time. Never suspends. Fits HAFT_DEFER. */
+/* Takes the token out of the tree without cancelling anything; the tokens below it go to the one above, and callbacks
+ * that were not called never are. Nothing happens the second time. Never suspends. Fits HAFT_DEFER. */
 HAFT_API_ void haft_token_drop(haft_token *t);
 
 /* --- Callbacks ---------------------------------------------------------------------------------------------------- */
@@ -67,6 +67,7 @@ typedef struct haft_token_callback {
     bool *is_gone_;
     uintptr_t runner_;
     uint32_t state_;
+    uint32_t shard_;
 } haft_token_callback;
 
 /* call(argument) is called once when the token is cancelled, by whoever cancels it, without a lock held; at once, by the
@@ -75,7 +76,7 @@ typedef struct haft_token_callback {
 HAFT_API_ int haft_token_on_cancel(haft_token *t, haft_token_callback *callback, haft_drop_fn *call, void *argument);
 
 /* When this returns, the callback is not running and will not be called: waits, shielded, for one that runs on another
- * thread. Within the callback itself it only forgets it. To be called before the token is dropped. Nothing happens the second time.
+ * thread. Within the callback itself it only forgets it. The token may be gone already. Nothing happens the second time.
  * May suspend. Fits HAFT_DEFER. */
 HAFT_API_ void haft_token_callback_drop(haft_token_callback *callback);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "group/group.h"
 
-void haft__group_abort(haft__link *jobs)
+void haft__group_abort(haft__link *jobs, void (*wake)(haft__record *))
 {
     for (haft__link *at = jobs->next; at != jobs; at = at->next) {
         haft__record *record = &HAFT__CONTAINER(at, haft__job, link)->record;
@@ -9,7 +9,7 @@ void haft__group_abort(haft__link *jobs)
     }
     haft__fence_heavy(); /* once for all: see haft__job_mark_aborted */
     for (haft__link *at = jobs->next; at != jobs; at = at->next)
-        haft__wake(&HAFT__CONTAINER(at, haft__job, link)->record);
+        wake(&HAFT__CONTAINER(at, haft__job, link)->record);
 }
 
 void haft__group_give_way(void)

@@ -6,8 +6,9 @@
 
 #include "job/job.h"
 
-/* Aborts every job of a group's list. The group's lock is held. */
-void haft__group_abort(haft__link *jobs);
+/* Aborts every job of a group's list; `wake` is haft__wake or, where this may be a signal handler, haft__wake_from_signal.
+ * The group's lock is held. */
+void haft__group_abort(haft__link *jobs, void (*wake)(haft__record *));
 /* What a scope is told when a child has ended, and its wait for all of them: 0 or the caller's refusal, after which the
  * children that are left were aborted. */
 void haft__scope_child_ended(void *scope, haft__job *job);

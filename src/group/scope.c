@@ -6,13 +6,27 @@
  * One lock guards the list of children, their number, the first failure and the first panic. A child's end is told by
  * its finisher: under the lock the child leaves the list and what it came to is noted; releasing the lock is the last
  * touch of the scope, after which the owner may return from the block. Therefore the finisher reads before whom to
- * wake, and the owner believes only a count of zero that it read under the lock. */
+ * wake, and the owner believes only a count of zero that it read under the lock.
+ *
+ * A token that aborts the scope does so by a callback, which may run in a signal handler that interrupted the holder
+ * of the lock. It therefore never waits for the lock: what it finds locked it marks with WISH, and whoever holds the lock
+ * then aborts the children before releasing it. So a scope that has a token is released by compare-exchange; every
+ * scope is locked by one, because an exchange would wipe the mark away; and the owner releases the lock before it
+ * parks, instead of having its successor do so. The end of the scope drops the callback, and waits for one that runs. */
 #include "group/group.h"
 
 enum {
     SCOPE_WAITS_FOR_ALL = 1, /* HAFT_ON_ERROR_WAIT */
     SCOPE_ABORTED = 2,       /* children that are spawned now are aborted at once */
     SCOPE_IN_PANIC = 4,      /* opened by a defer that a panic runs: that panic is none of its business */
+    SCOPE_HAS_TOKEN = 8,
+};
+
+/* The lock's word. */
+enum {
+    FREE = 0,
+    HELD = 1,
+    WISH = 2, /* with HELD: the children are to be aborted */
 };
 
 _Static_assert(sizeof(haft__lock) == sizeof(uint32_t), "the public struct holds the lock as a plain word");
@@ -24,10 +38,49 @@ static haft__lock *lock_of(haft_scope *s)
 
 /* Marks and wakes in two passes, so that one fence does for all. The lock is held: children may not leave meanwhile,
  * and nothing that is called here takes it. */
-static void abort_children(haft_scope *s)
+static void abort_children(haft_scope *s, void (*wake)(haft__record *))
 {
     s->flags_ |= SCOPE_ABORTED;
-    haft__group_abort((haft__link *)(void *)&s->children_);
+    haft__group_abort((haft__link *)(void *)&s->children_, wake);
+}
+
+static void lock_scope(haft_scope *s)
+{
+    uint32_t word = FREE;
+    if (__builtin_expect(!haft__cas_acq_rel(lock_of(s), &word, HELD), 0))
+        haft__lock_contended(lock_of(s));
+}
+
+static void unlock_scope(haft_scope *s)
+{
+    if (__builtin_expect((s->flags_ & SCOPE_HAS_TOKEN) == 0, 1)) {
+        haft__lock_release(lock_of(s));
+        return;
+    }
+    for (;;) {
+        uint32_t word = HELD;
+        if (haft__cas_acq_rel(lock_of(s), &word, FREE))
+            return;
+        haft__store_relaxed(lock_of(s), HELD); /* only the holder takes the mark away */
+        abort_children(s, haft__wake);
+    }
+}
+
+/* The token was cancelled, perhaps by a signal handler. */
+static void abort_by_token(void *scope)
+{
+    haft_scope *s = scope;
+    uint32_t word = FREE;
+    for (;;) {
+        if (word != FREE) {
+            if (haft__cas_acq_rel(lock_of(s), &word, HELD | WISH))
+                return;
+        } else if (haft__cas_acq_rel(lock_of(s), &word, HELD)) {
+            abort_children(s, haft__wake_from_signal);
+            unlock_scope(s);
+            return;
+        }
+    }
 }
 
 static void note_failure(haft_scope *s, int code)
@@ -37,7 +90,7 @@ static void note_failure(haft_scope *s, int code)
     if (s->first_ == 0)
         s->first_ = code;
     if ((s->flags_ & SCOPE_WAITS_FOR_ALL) == 0 && (s->flags_ & SCOPE_ABORTED) == 0)
-        abort_children(s);
+        abort_children(s, haft__wake);
 }
 
 void haft__scope_child_ended(void *group, haft__job *job)
@@ -53,13 +106,13 @@ void haft__scope_child_ended(void *group, haft__job *job)
         haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
         job->record.root = NULL;
     }
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     haft__list_remove(&job->link);
-    haft__lock_release(lock_of(s));
+    unlock_scope(s);
     job->drop = NULL; /* a loan: there is no frame to drop */
     int code = haft__job_reap(job, NULL, 0, NULL);
 
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     if (panic != NULL) { /* the owner frees them: a payload's dropper is user code, and this job is gone already */
         panic->next = NULL;
         haft__panic **end = (haft__panic **)(void *)&s->panic_;
@@ -69,7 +122,7 @@ void haft__scope_child_ended(void *group, haft__job *job)
     }
     note_failure(s, code);
     haft__record *owner = --s->running_ == 0 && s->waiting_ != 0 ? s->owner_ : NULL;
-    haft__lock_release(lock_of(s));
+    unlock_scope(s);
     if (owner != NULL)
         haft__wake(owner);
 }
@@ -102,24 +155,24 @@ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, 
                                       .owner = HAFT__OWNED_BY_GROUP };
         rc = haft__job_make(&spec, &job);
     }
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     if (rc != 0) {
         note_failure(s, rc);
-        haft__lock_release(lock_of(s));
+        unlock_scope(s);
         return rc;
     }
     s->running_++;
     haft__list_append((haft__link *)(void *)&s->children_, &job->link);
     if ((s->flags_ & SCOPE_ABORTED) != 0) /* it has not begun and never will; nobody waits in it */
         haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
-    haft__lock_release(lock_of(s));
+    unlock_scope(s);
     rc = haft__job_start(job);
     if (rc != 0) {
-        haft__lock_acquire(lock_of(s));
+        lock_scope(s);
         haft__list_remove(&job->link);
         s->running_--;
         note_failure(s, rc);
-        haft__lock_release(lock_of(s));
+        unlock_scope(s);
         haft__job_unmake(job);
         return rc;
     }
@@ -130,9 +183,21 @@ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size, 
 void haft_scope_abort(haft_scope *s)
 {
     haft__here_always();
-    haft__lock_acquire(lock_of(s));
-    abort_children(s);
-    haft__lock_release(lock_of(s));
+    lock_scope(s);
+    abort_children(s, haft__wake);
+    unlock_scope(s);
+}
+
+int haft_scope_abort_on(haft_scope *s, haft_token *token)
+{
+    if (haft__is_forked())
+        return HAFT_EFORKED;
+    haft__here_always();
+    lock_scope(s);
+    bool has_one = (s->flags_ & SCOPE_HAS_TOKEN) != 0;
+    s->flags_ |= SCOPE_HAS_TOKEN;
+    unlock_scope(s);
+    return has_one ? HAFT_EBUSY : haft_token_on_cancel(token, &s->token_, abort_by_token, s);
 }
 
 /* Waits until no child is left. The lock is held on entry and on return. */
@@ -143,8 +208,9 @@ static int wait_for_children(haft_scope *s, haft__root *me)
         if (rc != 0)
             return rc;
         s->waiting_ = 1;
-        haft__park_unlocking_for(lock_of(s), "the children of its scope", NULL);
-        haft__lock_acquire(lock_of(s));
+        unlock_scope(s);
+        haft__park_for("the children of its scope", NULL); /* a wake from now on is kept for it */
+        lock_scope(s);
         s->waiting_ = 0;
     }
     return 0;
@@ -160,7 +226,7 @@ int haft_scope_join(haft_scope *s)
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     rc = wait_for_children(s, me);
     int first = s->first_;
     haft__panic *panic = NULL;
@@ -168,18 +234,18 @@ int haft_scope_join(haft_scope *s)
         panic = s->panic_;
         s->panic_ = NULL;
     }
-    haft__lock_release(lock_of(s));
+    unlock_scope(s);
     free_panics(panic);
     return rc != 0 ? haft__tell(me, rc) : first;
 }
 
 int haft__scope_wait_or_abort(haft_scope *s, haft__root *me)
 {
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     int rc = wait_for_children(s, me);
     if (rc != 0)
-        abort_children(s);
-    haft__lock_release(lock_of(s));
+        abort_children(s, haft__wake);
+    unlock_scope(s);
     return rc;
 }
 
@@ -187,17 +253,20 @@ static void end_scope(haft_block *block)
 {
     haft_scope *s = HAFT__CONTAINER(block, haft_scope, block_);
     haft__root *me = haft__here_always()->root;
-    haft__lock_acquire(lock_of(s));
+    lock_scope(s);
     /* Abort and deadline end the children, not the wait; the owner itself is told where it waits next. */
     bool is_panicking = me->panicking != NULL && (s->flags_ & SCOPE_IN_PANIC) == 0;
     if (is_panicking || wait_for_children(s, me) != 0)
-        abort_children(s);
+        abort_children(s, haft__wake);
     haft__shield shield = haft__shield_raise(me);
     wait_for_children(s, me);
     haft__shield_lower(me, shield);
     haft__panic *panic = s->panic_;
     s->panic_ = NULL;
-    haft__lock_release(lock_of(s));
+    bool has_token = (s->flags_ & SCOPE_HAS_TOKEN) != 0;
+    unlock_scope(s);
+    if (has_token)
+        haft_token_callback_drop(&s->token_);
     if (s->result_ != NULL)
         *s->result_ = s->first_;
     if (panic == NULL)

@@ -390,7 +390,7 @@ void haft_set_abort_all(haft_set *set)
 {
     haft__here_always();
     haft__lock_acquire(&set->lock);
-    haft__group_abort(&set->members);
+    haft__group_abort(&set->members, haft__wake);
     haft__lock_release(&set->lock);
     refuse_queued(set);
     refuse_unbegun_calls(set);

@@ -321,15 +321,22 @@ void haft_token_drop(haft_token *t)
         if (parent != NULL)
             link_child(parent, child);
     }
+    while (t->callbacks_ != NULL) {
+        t->callbacks_->state_ = IDLE;
+        unlink_callback(t->callbacks_);
+    }
     leave(s);
 }
 
 int haft_token_on_cancel(haft_token *t, haft_token_callback *callback, haft_drop_fn *call, void *argument)
 {
+    *callback = (haft_token_callback){ .call_ = call };
     if (haft__is_forked())
         return HAFT_EFORKED;
-    *callback = (haft_token_callback){ .token_ = t, .call_ = call, .argument_ = argument };
     struct shard *s = enter(t);
+    *callback = (haft_token_callback){
+        .token_ = t, .call_ = call, .argument_ = argument, .shard_ = (uint32_t)(s - shards) + 1
+    };
     if (is_cancelled_for_good(s, t)) {
         run_callback(s, callback);
     } else {
@@ -349,10 +356,10 @@ int haft_token_on_cancel(haft_token *t, haft_token_callback *callback, haft_drop
 void haft_token_callback_drop(haft_token_callback *callback)
 {
     haft__root *me = haft__me();
-    if (callback->token_ == NULL)
-        return; /* the token may be gone, too */
-    struct shard *s = shard_of(callback->token_);
-    acquire(s); /* and does not follow: that might call it */
+    if (callback->shard_ == 0)
+        return;
+    struct shard *s = &shards[callback->shard_ - 1]; /* not by the token, which may be gone */
+    acquire(s);                                      /* and does not follow: that might call it */
     if (callback->state_ == REGISTERED) {
         unlink_callback(callback);
     } else if (callback->state_ == RUNNING && callback->runner_ == haft__os->thread_self().native) {
@@ -368,7 +375,7 @@ void haft_token_callback_drop(haft_token_callback *callback)
         haft__shield_lower(me, shield);
     }
     callback->state_ = IDLE;
-    callback->token_ = NULL;
+    callback->shard_ = 0;
     leave(s);
 }
 

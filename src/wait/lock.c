@@ -17,8 +17,10 @@ void haft__lock_contended(haft__lock *lock)
             pauses *= 2;
         else
             haft__os->yield();
-        /* Relaxed look first: a failed exchange would take the line away from the holder. */
-        if (haft__load_relaxed(lock) == 0 && haft__exchange_acquire(lock, 1) == 0)
+        /* Relaxed look first: a failed exchange would take the line away from the holder. By comparison, because the holder
+         * of a scope's lock may have been left a mark in it. */
+        uint32_t free = 0;
+        if (haft__load_relaxed(lock) == 0 && haft__cas_acq_rel(lock, &free, 1))
             return;
     }
 }
