@@ -218,6 +218,40 @@ TEST_FROM_EVERY_CALLER("ticks are never early")
     }
 }
 
+static _Atomic int others;
+
+static int yields_to_the_ticker(void)
+{
+    for (int i = 0; i < 5; i++)
+        check_int(haft_yield(), ==, 0);
+    atomic_fetch_add(&others, 1);
+    return 0;
+}
+
+static int sleeps_beside_the_ticker(void)
+{
+    check_int(haft_sleep(HAFT_MS), ==, 0);
+    atomic_fetch_add(&others, 1);
+    return 0;
+}
+
+/* Every tick of it is due, for as long as this runs. */
+static int is_always_late(void)
+{
+    haft_ticker t;
+    haft_handle hs[] = { haft_spawn(yields_to_the_ticker), haft_spawn(sleeps_beside_the_ticker) };
+    check_int(haft_ticker_start(&t, 1), ==, 0);
+    while (atomic_load(&others) < 2)
+        check_int(haft_ticker_wait(&t), ==, 0);
+    haft_ticker_drop(&t);
+    return haft_join_all(hs, 2, NULL);
+}
+
+TEST("a ticker that is always late lets the other tasks of its worker run, and their timers")
+{
+    check_int(haft_run(is_always_late, HAFT_NO_FRAME, .workers = 1), ==, 0);
+}
+
 struct ticking {
     haft_ticker ticker;
     _Atomic int *waits;

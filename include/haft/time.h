@@ -59,10 +59,10 @@ HAFT_API_ int haft_ticker_start_raw(haft_ticker *t, int64_t period, const haft_t
     haft_ticker_start_raw((t), (period), &(haft_ticker_options){ .size_ = sizeof(haft_ticker_options), __VA_ARGS__ })
 #endif
 
-/* Waits for the next tick and takes it; does not wait for one that is due already. A tick is late if it is taken after its
- * time; ticks were missed if by then the one after it was due, too, and then .missed says when the next one is. A
- * ticker of 10 ms whose tick of 10 is taken at 35 ticks next at 20 and 30 (both at once) and 40, or at 45, or at 40.
- * 0; HAFT_ECANCELED or HAFT_ETIMEDOUT: no tick was taken; HAFT_EINVAL: not started, or dropped. Suspends. From any
+/* Waits for the next tick and takes it; does not wait for one that is due already, but lets other tasks run first. A tick is
+ * late if it is taken after its time; ticks were missed if by then the one after it was due, too, and then .missed says when
+ * the next one is. A ticker of 10 ms whose tick of 10 is taken at 35 ticks next at 20 and 30 (both at once) and 40, or at 45,
+ * or at 40. 0; HAFT_ECANCELED or HAFT_ETIMEDOUT: no tick was taken; HAFT_EINVAL: not started, or dropped. Suspends. From any
  * thread and any job. An arm of a select: HAFT_ON_TICK. Semantics: Tokio's Interval. */
 HAFT_API_ int haft_ticker_wait(haft_ticker *t);
 
