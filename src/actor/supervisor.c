@@ -492,6 +492,8 @@ int haft_supervisor_drop(haft_supervisor **sup)
 {
     if (sup == NULL || *sup == NULL)
         return 0;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (haft__child_is_here(*sup, haft__here_always()->root))
         return HAFT_EDEADLK;
     haft_supervisor_stop(*sup);
@@ -579,6 +581,8 @@ static haft__child *find(haft_supervisor *sup, const char *name)
 
 int haft_supervisor_child(haft_supervisor *sup, const char *name, haft_child_info *info)
 {
+    if (haft__is_forked())
+        return HAFT_EFORKED;
     if (sup == NULL || name == NULL)
         return HAFT_EINVAL;
     haft__lock_acquire(&sup->lock);
