@@ -8,6 +8,10 @@
 #                   of the file is ```text, print exactly that. Without a main: only shown.
 #     ```c file     declarations and functions: compiled behind the usual includes
 #     ```c wrap     statements: compiled inside a function, behind the usual includes
+#     ```c begin    as file; and all blocks below it in the document are compiled behind it
+#     ```c next     as file; and it is added to what began
+#
+# A begin forgets an earlier one. A block with a main gets the usual includes, too, if something began before.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . tools/results.sh
@@ -24,13 +28,18 @@ includes='#include <haft/haft.h>
 #include <stdlib.h>
 #include <string.h>'
 
-# Writes each block to SCRATCH/N.c, and an output expected of it to SCRATCH/N.text; prints "N LINE KIND".
+# Writes each block to SCRATCH/N.c, what it stands behind to SCRATCH/N.before, and an output expected of it to
+# SCRATCH/N.text; prints "N LINE KIND".
 extract()
 {
     awk -v scratch="$scratch" '
         !inside && /^```/ {
             inside = 1; kind = substr($0, 4); has_main = 0
-            if (kind ~ /^c( |$)/) { n++; line = NR; file = scratch "/" n ".c"; last = n }
+            if (kind ~ /^c( |$)/) {
+                n++; line = NR; file = scratch "/" n ".c"; last = n
+                if (kind == "c begin") before = ""
+                if (before != "") { printf "%s", before >(scratch "/" n ".before"); close(scratch "/" n ".before") }
+            }
             else if (kind == "text" && last) { file = scratch "/" last ".text"; last = 0; printf "" >file }
             else { file = ""; last = 0 }
             next
@@ -43,38 +52,40 @@ extract()
             next
         }
         inside && file != "" { print >file; if (/int main\(/) has_main = 1 }
+        inside && (kind == "c begin" || kind == "c next") { before = before $0 "\n" }
     ' "$1"
+}
+
+# The whole file to compile.
+whole()   # NUMBER KIND
+{
+    [ "$2" = main ] && [ ! -e "$scratch/$1.before" ] || echo "$includes"
+    [ ! -e "$scratch/$1.before" ] || cat "$scratch/$1.before"
+    [ "$2" != wrap ] || echo 'int snippet(void); int snippet(void) {'
+    cat "$scratch/$1.c"
+    [ "$2" != wrap ] || echo 'return 0; }'
 }
 
 run_snippet()   # NUMBER
 {
     # shellcheck disable=SC2086  # the flags are words
-    ${CC:-cc} $flags "$scratch/$1.c" -o "$scratch/program" -L"$build" -lhaft "-Wl,-rpath,$PWD/$build" || return 1
+    ${CC:-cc} $flags "$scratch/whole.c" -o "$scratch/program" -L"$build" -lhaft "-Wl,-rpath,$PWD/$build" || return 1
     timeout -k 5 60 "$scratch/program" >"$scratch/out" </dev/null || { echo "ended with status $?"; return 1; }
     [ ! -e "$scratch/$1.text" ] || diff -u "$scratch/$1.text" "$scratch/out"
 }
 
-compile_snippet()   # NUMBER KIND
+compile_snippet()
 {
-    {
-        echo "$includes"
-        if [ "$2" = wrap ]; then
-            echo 'int snippet(void); int snippet(void) {'
-            cat "$scratch/$1.c"
-            echo 'return 0; }'
-        else
-            cat "$scratch/$1.c"
-        fi
-    } >"$scratch/whole.c"
     # shellcheck disable=SC2086
     ${CC:-cc} $flags -fsyntax-only "$scratch/whole.c"
 }
 
 check_snippet()   # NUMBER KIND
 {
+    whole "$1" "$2" >"$scratch/whole.c"
     case $2 in
         main) run_snippet "$1" ;;
-        wrap | file) compile_snippet "$1" "$2" ;;
+        wrap | file | begin | next) compile_snippet ;;
         *) echo "unknown kind of block: c $2"; return 1 ;;
     esac
 }
