@@ -248,13 +248,13 @@ struct own {
     haft_handle handles[OWN];
 };
 
-static void drop_own(struct own *own)
+__attribute__((unused)) static void drop_own(struct own *own)
 {
     for (int i = 0; i < OWN; i++)
         haft_drop(&own->handles[i]);
 }
 
-static void operate(uint64_t *chance, haft_handle *h)
+__attribute__((unused)) static void operate(uint64_t *chance, haft_handle *h)
 {
     int rc;
     if (haft_is_null(*h)) {

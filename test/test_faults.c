@@ -609,6 +609,81 @@ static int waits_among_others(_Atomic int **waiting)
     return haft_park();
 }
 
+static int serves(struct frame *state, struct large_frame *f)
+{
+    (void)state;
+    f->n++;
+    return 7;
+}
+
+/* Served, or refused for want of memory; closed, if there was none for the worker. */
+static void check_served(int rc, bool ran)
+{
+    check(rc == 7 ? ran : !ran);
+    check_msg(rc == 7 || is_refusal(rc) || (rc == HAFT_ECLOSED && atomic_load(&faults_state.refused) > 0), "%d %s", rc,
+              haft_errname(rc));
+}
+
+static int was_taken(int rc)
+{
+    check_msg(rc == 0 || is_refusal(rc) || (rc == HAFT_ECLOSED && atomic_load(&faults_state.refused) > 0), "%d %s", rc,
+              haft_errname(rc));
+    return rc == 0;
+}
+
+SCENARIO("an actor starts or does not; what it took it serves or disposes of, once")
+{
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++)
+        for (int joins = 0; joins < 2; joins++) {
+            HAFT_ACTOR(struct frame) a;
+            struct frame state = { .n = 5 };
+            atomic_store(&drops, 0);
+            int rc = haft_actor_start(&a, &state, .kind = kind, .name = "actor", .drop = counts_a_drop);
+            may_be_refused(rc);
+            if (rc != 0)
+                continue;
+            int taken = 0;
+            for (int i = 0; i < 2; i++) {
+                struct large_frame f = { .n = 1 };
+                taken += was_taken(haft_cast(&a, serves, &f, .drop = counts_a_drop));
+                rc = haft_call(&a, serves, &f, .drop = counts_a_drop);
+                check_served(rc, f.n == 2);
+            }
+            state.n = 0;
+            rc = joins ? haft_actor_join(&a, &state) : haft_actor_drop(&a);
+            may_be_refused(rc);
+            check_int(state.n, ==, joins ? 5 : 0);
+            check_int(atomic_load(&drops), ==, taken + !joins);
+        }
+}
+
+SCENARIO("a pool starts or does not, grows or does not; what it took it serves or disposes of, once")
+{
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++)
+        for (int joins = 0; joins < 2; joins++) {
+            HAFT_POOL(struct frame) p;
+            struct frame state = { .n = 5 };
+            atomic_store(&drops, 0);
+            int rc = haft_pool_start(&p, &state, .workers = 2, .kind = kind, .name = "pool", .drop = counts_a_drop);
+            may_be_refused(rc);
+            if (rc != 0)
+                continue;
+            int taken = 0;
+            for (int i = 0; i < 3; i++) {
+                struct large_frame f = { .n = 1 };
+                taken += was_taken(haft_pool_cast_keyed(&p, 1, serves, &f, .drop = counts_a_drop));
+                rc = haft_pool_call_keyed(&p, 1, serves, &f, .drop = counts_a_drop);
+                check_served(rc, f.n == 2);
+                (void)was_taken(haft_pool_resize(&p, 4U - (unsigned)i));
+            }
+            state.n = 0;
+            rc = joins ? haft_pool_join(&p, &state) : haft_pool_drop(&p);
+            may_be_refused(rc);
+            check_int(state.n, ==, joins ? 5 : 0);
+            check_int(atomic_load(&drops), ==, taken + !joins);
+        }
+}
+
 SCENARIO("of many tasks that wait at once each ends, with or without a stack of its own")
 {
     enum { N = 80 };

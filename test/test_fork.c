@@ -79,6 +79,7 @@ static struct {
     HAFT_ACTOR(struct state) actor;
     HAFT_CLIENT(struct state) client;
     HAFT_WEAK_CLIENT(struct state) weak_client;
+    HAFT_POOL(struct state) pool;
     haft_mutex mutex;
     haft_cond cond;
     haft_rwlock rwlock;
@@ -109,6 +110,8 @@ static HAFT_WATCH_RECEIVER(int) watcher;
 static HAFT_ACTOR(struct state) actor;
 static HAFT_CLIENT(struct state) client;
 static HAFT_WEAK_CLIENT(struct state) weak_client;
+static HAFT_POOL(struct state) pool;
+static haft_actor_statistics stats;
 static haft_permit permit;
 static haft_shared shared;
 static haft_shared_weak weak_shared;
@@ -379,11 +382,29 @@ GIVES(haft_actor_join_outcome_raw, haft_actor_join_outcome(&b.actor, &state, &ou
 GIVES(haft_actor_drop, haft_actor_drop(&b.actor));
 MAY_END(haft_actor_is_alive_raw, haft_actor_is_alive(&b.client));
 MAY_END(haft_actor_len_raw, haft_actor_len(&b.client));
+GIVES(haft_actor_stats_raw, haft_actor_stats(&b.client, &stats));
 GIVES(haft_client_of_raw, haft_client_of(&b.actor, &client));
 GIVES(haft_client_downgrade_raw, haft_client_downgrade(&b.client, &weak_client));
 GIVES(haft_client_upgrade_raw, haft_client_upgrade(&b.weak_client, &client));
 GIVES(haft_client_drop, haft_client_drop(&b.client));
 GIVES(haft_weak_client_drop, haft_weak_client_drop(&b.weak_client));
+GIVES(haft_pool_start_raw, haft_pool_start(&pool, &state));
+GIVES(haft_pool_resize_raw, haft_pool_resize(&b.pool, 3));
+GIVES(haft_pool_cast_raw, haft_pool_cast(&b.pool, serves, &frame));
+GIVES(haft_pool_try_cast_raw, haft_pool_try_cast(&b.pool, serves, &frame));
+GIVES(haft_pool_call_raw, haft_pool_call(&b.pool, serves, &frame));
+GIVES(haft_pool_call_outcome_raw, haft_pool_call_outcome(&b.pool, serves, &frame, &out));
+GIVES(haft_pool_cast_keyed_raw, haft_pool_cast_keyed(&b.pool, 1, serves, &frame));
+GIVES(haft_pool_try_cast_keyed_raw, haft_pool_try_cast_keyed(&b.pool, 1, serves, &frame));
+GIVES(haft_pool_call_keyed_raw, haft_pool_call_keyed(&b.pool, 1, serves, &frame));
+GIVES(haft_pool_call_keyed_outcome_raw, haft_pool_call_keyed_outcome(&b.pool, 1, serves, &frame, &out));
+GIVES(haft_pool_stop_raw, haft_pool_stop(&b.pool));
+GIVES(haft_pool_abort_raw, haft_pool_abort(&b.pool));
+GIVES(haft_pool_detach_raw, haft_pool_detach(&b.pool));
+GIVES(haft_pool_join_raw, haft_pool_join(&b.pool, &state));
+GIVES(haft_pool_join_outcome_raw, haft_pool_join_outcome(&b.pool, &state, &out));
+GIVES(haft_pool_drop, haft_pool_drop(&b.pool));
+GIVES(haft_pool_client_of_raw, haft_pool_client_of(&b.pool, &client));
 
 /* --- supervisors -------------------------------------------------------------------------------------------------- */
 
@@ -466,6 +487,7 @@ static int keeps_jobs_busy(void)
         check_int(haft_token_child(&b.token, &below), ==, 0);
         haft_token_drop(&below);
         check_int(haft_call(&b.client, serves, (&(struct frame){ 1 })), ==, 0);
+        check_int(haft_pool_call_keyed(&b.pool, 1, serves, (&(struct frame){ 1 })), ==, 0);
     }
     return 0;
 }
@@ -526,6 +548,7 @@ static void make_all(void)
     check_int(haft_actor_start(&b.actor, &state), ==, 0);
     check_int(haft_client_of(&b.actor, &b.client), ==, 0);
     check_int(haft_client_downgrade(&b.client, &b.weak_client), ==, 0);
+    check_int(haft_pool_start(&b.pool, &state, .workers = 2), ==, 0);
     check_int(haft_sem_acquire_permit(&b.sem, 1, &b.permit), ==, 0);
     check_int(haft_token_child(&b.token, &b.token_below), ==, 0);
     check_int(haft_token_on_cancel(&b.token, &b.callback, ignores, NULL), ==, 0);
@@ -545,6 +568,7 @@ static void drop_all(void)
     haft_weak_client_drop(&b.weak_client);
     haft_client_drop(&b.client);
     check_int(haft_actor_drop(&b.actor), ==, 0);
+    check_int(haft_pool_drop(&b.pool), ==, 0);
     haft_watch_receiver_drop(&b.watcher);
     haft_watch_sender_drop(&b.watch);
     haft_broadcast_receiver_drop(&b.listener);

@@ -59,6 +59,7 @@ typedef struct haft_actor_options {
     haft_runtime *runtime;
     size_t capacity; /* casts that may be queued; 0: 32. Callers wait anyway, so calls take no room */
     haft_on_message_panic on_panic;
+    bool measure; /* times for haft_actor_stats: three looks at the clock for each message */
 } haft_actor_options;
 
 typedef struct haft_message_options {
@@ -173,6 +174,25 @@ HAFT_API_ bool haft_actor_is_alive_raw(const haft_actor_end *end);
 /* How many messages are queued now, calls included. */
 HAFT_API_ size_t haft_actor_len_raw(const haft_actor_end *end);
 
+/* haft_actor_stats(&end, &stats)
+ *
+ * What an actor or pool has done since its start, from any end of it. The counters are kept anyway; the times need
+ * .measure = true at the start, and are 0 without. A call that has come back is counted. 0, or HAFT_ESTALE for a null end.
+ * Never suspends. From any thread and job. */
+typedef struct haft_actor_statistics {
+    size_t size_;       /* how many bytes were filled in */
+    unsigned workers;   /* now */
+    size_t queued;      /* messages now, as haft_actor_len */
+    size_t most_queued; /* at any time */
+    uint64_t served;    /* messages whose body has run */
+    uint64_t panicked;  /* so many of them panicked */
+    int64_t waited; /* nanoseconds in the mailbox, of all that were served; those of a timer begin when it was due */
+    int64_t longest_wait; /* of one of them */
+    int64_t worked;       /* nanoseconds in bodies, waits included */
+    int64_t longest_work; /* in one of them */
+} haft_actor_statistics;
+HAFT_API_ int haft_actor_stats_raw(const haft_actor_end *end, haft_actor_statistics *out, size_t size);
+
 /* --- Clients ------------------------------------------------------------------------------------------------------ */
 
 /* haft_client_of(&actor, &client), haft_client_clone(&from, &to): a new client. 0, or HAFT_ESTALE for a null end. A client
@@ -258,6 +278,7 @@ HAFT_API_ int haft_weak_client_drop(void *weak);
 #define haft_actor_detach(actor) haft_actor_detach_raw(&(actor)->owner_)
 #define haft_actor_is_alive(end) haft_actor_is_alive_raw(&(end)->end_)
 #define haft_actor_len(end) haft_actor_len_raw(&(end)->end_)
+#define haft_actor_stats(end, out) haft_actor_stats_raw(&(end)->end_, (out), sizeof *(out))
 #define haft_actor_join(...) HAFT_CAT_(haft_actor_join_, HAFT_COUNT_(__VA_ARGS__))(__VA_ARGS__)
 #define haft_actor_join_1(actor) haft_actor_join_raw(&(actor)->owner_, NULL, 0)
 #define haft_actor_join_M(actor, state)                                                                                \

@@ -16,6 +16,7 @@
 #include <haft/notify.h>
 #include <haft/once.h>
 #include <haft/panic.h>
+#include <haft/pool.h>
 #include <haft/runtime.h>
 #include <haft/rwlock.h>
 #include <haft/select.h>

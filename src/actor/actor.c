@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * An actor's beginning and end, and its ends. The protocol stands in actor.h. */
+ * The beginning and end of actors and their servers, and their ends. The protocol stands in actor.h. */
 #include "actor/actor.h"
 
 #include <string.h>
@@ -15,8 +15,8 @@ static void free_actor(haft__actor *a)
     haft__link *link;
     while ((link = haft__list_take(&a->spare)) != NULL)
         haft__actor_free_node(HAFT__CONTAINER(link, haft__message, link));
-    if (a->scratch != NULL)
-        haft__os->release(a->scratch);
+    if (a->sole.scratch != NULL)
+        haft__os->release(a->sole.scratch);
     haft__os->release(a->state);
     haft__os->release(a);
 }
@@ -31,7 +31,7 @@ void haft__actor_unref(haft__actor *a)
     /* Release: what this end did happens before the end of the memory; acquire: for whoever frees it. */
     if (haft__fetch_sub_acq_rel(&a->refs, 1) != 1)
         return;
-    if (!a->is_state_gone) /* the worker never began, for want of memory, and its owner had gone */
+    if (!a->is_state_gone) /* the last server never began, for want of memory, and the owner had gone */
         haft__actor_dispose(a);
     if (a->outcome.panic.payload != NULL)
         haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
@@ -68,62 +68,106 @@ void haft__actor_drop_object(haft_drop_fn *drop, void *object)
 
 /* pthread_exit has left a body. Its call is answered as by a panic; what a cast had goes where a cast's goes that was
  * never begun, because what runs here is the end of a thread. */
-static void message_left(haft__actor *a)
+static void message_left(haft__server *s)
 {
+    haft__actor *a = s->core;
     haft__lock_acquire(&a->lock);
-    haft__message *cast = a->running;
-    a->running = NULL;
+    haft__message *cast = s->running;
+    s->running = NULL;
     if (cast != NULL) {
         haft__list_append(&a->timers, &cast->link);
         cast->due = INT64_MAX;
     }
     haft__lock_release(&a->lock);
-    haft__record *caller = haft__actor_answer_left(a);
+    haft__record *caller = haft__actor_answer_left(s);
     if (caller != NULL)
         haft__wake(caller);
 }
 
-/* The end of the worker's job, told by its finisher; the job is ours. No user code: the job is gone already. */
-static void worker_ended(void *group, haft__job *job)
+/* How much an end says about a whole pool. At most one has a payload, because only the first panic is raised. */
+static int weight_of(const haft_outcome *outcome)
 {
-    haft__actor *a = group;
-    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && job->record.root != NULL) {
-        haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
-        job->record.root = NULL;
+    switch (outcome->end) {
+    case HAFT_PANICKED:
+        return outcome->panic.payload != NULL ? 4 : 3;
+    case HAFT_ABORTED:
+        return 2;
+    case HAFT_RETURNED:
+        return 1;
+    default:
+        return 0;
     }
+}
+
+/* The server's job is no more. Is the actor dead with it? It is if the server, which then has not left its loop, was the
+ * last and never began, or was left by pthread_exit. */
+static bool kills_by_ending(haft__server *s, bool panicked)
+{
+    haft__actor *a = s->core;
     haft__lock_acquire(&a->lock);
-    a->worker = NULL; /* before the slot is recycled: an abort must not find somebody else in it */
-    bool left_in_order = a->is_dead;
-    a->is_closing = a->is_dead = a->is_worker_done = true;
-    a->has_panicked = a->has_panicked || job->record.end == HAFT_PANICKED;
+    s->record = NULL; /* before the slot is recycled: an abort must not find somebody else in it */
+    haft__list_remove(&s->link);
+    bool kills = false;
+    if (!s->has_left) {
+        kills = --a->serving == 0 || panicked;
+        a->is_worker_done = --a->present == 0;
+        a->has_panicked = a->has_panicked || panicked;
+        a->is_closing = a->is_closing || kills;
+        a->is_dead = a->is_dead || kills;
+    }
     haft__lock_release(&a->lock);
-    haft__job_reap(job, NULL, 0, &a->outcome); /* read by others once has_ended */
-    if (!left_in_order) {                      /* never begun, or left by pthread_exit */
-        message_left(a);
+    return kills;
+}
+
+/* The last of a server. */
+static void forget_server(haft__server *s, bool kills, const haft_outcome *outcome)
+{
+    haft__actor *a = s->core;
+    if (kills) {
+        message_left(s);
         haft__actor_refuse_all(a);
     }
+    if (s != &a->sole) {
+        if (s->scratch != NULL)
+            haft__os->release(s->scratch);
+        haft__os->release(s);
+    }
     haft__lock_acquire(&a->lock);
-    a->has_ended = true;
-    haft__record *joiner = a->joiner;
+    if (!a->has_outcome || weight_of(outcome) > weight_of(&a->outcome))
+        a->outcome = *outcome; /* read by others once has_ended */
+    a->has_outcome = true;
+    a->has_ended = --a->jobs == 0;
+    haft__record *joiner = a->has_ended ? a->joiner : NULL;
     haft__lock_release(&a->lock);
     if (joiner != NULL)
         haft__wake(joiner);
     haft__actor_unref(a);
 }
 
-haft__actor *haft__actor_here(const haft__root *me)
+/* The end of a server's job, told by its finisher; the job is ours. No user code: the job is gone already. */
+static void server_ended(void *group, haft__job *job)
 {
-    haft__job *job = haft__job_here(me);
-    /* The group of another job may come and go while it runs: whoever joins several jobs is one. That of a worker stays. */
-    if (job == NULL || (job->record.flags & HAFT__ALWAYS_BEGINS) == 0)
-        return NULL;
-    haft__group_done **group = job->group;
-    return *group == worker_ended ? (haft__actor *)job->group : NULL;
+    haft__server *s = group;
+    if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD && job->record.root != NULL) {
+        haft__os->thread_detach(haft__os->thread_self()); /* this is the thread; nobody else could join it */
+        job->record.root = NULL;
+    }
+    bool kills = kills_by_ending(s, job->record.end == HAFT_PANICKED);
+    haft_outcome outcome;
+    haft__job_reap(job, NULL, 0, &outcome);
+    forget_server(s, kills, &outcome);
 }
 
-static haft__actor *actor_new(const void *state, size_t size, size_t alignment, const haft_actor_options *options)
+haft__server *haft__server_of(haft__job *job)
 {
-    haft__actor *a = haft__os->allocate(sizeof *a, _Alignof(haft__actor));
+    haft__group_done **group = job->group;
+    return *group == server_ended ? (haft__server *)job->group : NULL;
+}
+
+haft__actor *haft__actor_new(size_t room, const void *state, size_t size, size_t alignment,
+                             const haft_actor_options *options)
+{
+    haft__actor *a = haft__os->allocate(room, _Alignof(haft__actor));
     if (a == NULL)
         return NULL;
     memset(a, 0, sizeof *a);
@@ -137,14 +181,77 @@ static haft__actor *actor_new(const void *state, size_t size, size_t alignment, 
     a->state_drop = options->drop;
     a->capacity = options->capacity != 0 ? options->capacity : HAFT__ACTOR_CAPACITY;
     a->on_panic = options->on_panic;
-    a->done = worker_ended;
-    haft__atomic_init(&a->refs, 2); /* owner and worker */
+    a->measures = options->measure;
+    haft__atomic_init(&a->refs, 1);
     haft__list_init(&a->urgent);
     haft__list_init(&a->ordinary);
     haft__list_init(&a->casters);
     haft__list_init(&a->spare);
     haft__list_init(&a->timers);
+    haft__list_init(&a->servers);
     return a;
+}
+
+/* Enters a server whose job was made into the actor. */
+static bool enter_server(haft__actor *a, haft__server *s, haft__job *job)
+{
+    s->done = server_ended;
+    s->core = a;
+    s->record = &job->record;
+    haft__lock_acquire(&a->lock);
+    bool is_closing = a->is_closing;
+    if (!is_closing) {
+        haft__list_append(&a->servers, &s->link);
+        a->serving++;
+        a->present++;
+        a->jobs++;
+        if (a->is_aborting)
+            haft__job_mark_aborted(s->record, haft__generation(haft__load_relaxed(&s->record->state)));
+    }
+    haft__lock_release(&a->lock);
+    return !is_closing;
+}
+
+int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_options *options)
+{
+    const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))haft__actor_serve,
+                                  .frame = &s,
+                                  .size = sizeof s,
+                                  .alignment = _Alignof(haft__server *),
+                                  .options = options,
+                                  .kind = options->kind,
+                                  .group = s,
+                                  .owner = HAFT__OWNED_BY_GROUP };
+    haft__job *job = NULL;
+    int rc = haft__job_make(&spec, &job);
+    if (rc == 0 && !enter_server(a, s, job)) {
+        haft__job_unmake(job);
+        rc = HAFT_ECLOSED;
+    }
+    if (rc != 0) {
+        if (s != &a->sole)
+            haft__os->release(s);
+        return rc;
+    }
+    ref(a);
+    job->record.flags |= HAFT__ALWAYS_BEGINS;
+    rc = haft__job_start(job);
+    if (rc != 0) {
+        bool kills = kills_by_ending(s, false);
+        haft__job_unmake(job);
+        forget_server(s, kills, &(haft_outcome){ .end = HAFT_NOT_STARTED, .code = rc });
+    }
+    return rc;
+}
+
+void haft__actor_never_was(haft__actor *a)
+{
+    haft__lock_acquire(&a->lock);
+    a->is_state_gone = true;
+    a->is_closing = true;
+    haft__lock_release(&a->lock);
+    haft__actor_closed(a);
+    haft__actor_unref(a);
 }
 
 int haft_actor_start_raw(haft_actor_end *actor, const void *state, size_t size, size_t alignment,
@@ -156,7 +263,7 @@ int haft_actor_start_raw(haft_actor_end *actor, const void *state, size_t size, 
         return HAFT_EINVAL;
     if (haft__here() == NULL)
         return haft__here_error();
-    haft__actor *a = actor_new(state, size, alignment, options);
+    haft__actor *a = haft__actor_new(sizeof *a, state, size, alignment, options);
     if (a == NULL)
         return HAFT_ENOMEM;
     const haft_spawn_options job_options = { .size_ = sizeof job_options,
@@ -166,49 +273,61 @@ int haft_actor_start_raw(haft_actor_end *actor, const void *state, size_t size, 
                                              .stack_size = options->stack_size,
                                              .pinned = options->pinned,
                                              .runtime = options->runtime };
-    const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))haft__actor_serve,
-                                  .frame = &a,
-                                  .size = sizeof a,
-                                  .alignment = _Alignof(haft__actor *),
-                                  .options = &job_options,
-                                  .kind = options->kind,
-                                  .group = a,
-                                  .owner = HAFT__OWNED_BY_GROUP };
-    haft__job *job = NULL;
-    int rc = haft__job_make(&spec, &job);
-    if (rc == 0) {
-        job->record.flags |= HAFT__ALWAYS_BEGINS;
-        a->worker = &job->record;
-        rc = haft__job_start(job);
-        if (rc != 0)
-            haft__job_unmake(job);
-    }
-    if (rc != 0) {
-        free_actor(a);
-        return rc;
-    }
-    actor->core_ = a;
-    return 0;
+    a->wanted = 1;
+    int rc = haft__actor_add_server(a, &a->sole, &job_options);
+    if (rc == 0)
+        actor->core_ = a;
+    else
+        haft__actor_never_was(a);
+    return rc;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static void stop(haft__actor *a)
+int haft_actor_stop_raw(const haft_actor_end *actor)
 {
+    haft__actor *a = actor->core_;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    if (haft__here() == NULL)
+        return haft__here_error();
     haft__lock_acquire(&a->lock);
     a->is_closing = true;
     haft__lock_release(&a->lock);
     haft__actor_closed(a);
+    return 0;
 }
 
-int haft_actor_stop_raw(const haft_actor_end *actor)
+/* Under the lock the jobs are the servers' still; they are marked, and woken afterwards: a late wake is legal. False:
+ * there are none. */
+static bool mark_servers(haft__actor *a)
 {
-    if (actor->core_ == NULL)
-        return HAFT_ESTALE;
-    if (haft__here() == NULL)
-        return haft__here_error();
-    stop(actor->core_);
-    return 0;
+    haft__lock_acquire(&a->lock);
+    a->is_aborting = true;
+    for (haft__link *at = a->servers.next; at != &a->servers; at = at->next) {
+        haft__server *s = HAFT__CONTAINER(at, haft__server, link);
+        haft__job_mark_aborted(s->record, haft__generation(haft__load_relaxed(&s->record->state)));
+        s->is_to_wake = true;
+    }
+    bool is_any = !haft__list_is_empty(&a->servers);
+    haft__lock_release(&a->lock);
+    return is_any;
+}
+
+/* A server that was marked and not woken yet, or null. */
+static haft__record *take_marked(haft__actor *a)
+{
+    haft__record *record = NULL;
+    haft__lock_acquire(&a->lock);
+    haft__server *s = HAFT__CONTAINER(a->servers.next, haft__server, link);
+    if (!haft__list_is_empty(&a->servers) && s->is_to_wake) {
+        s->is_to_wake = false;
+        haft__list_remove(&s->link);
+        haft__list_append(&a->servers, &s->link); /* so that the marked ones stay in front */
+        record = s->record;
+    }
+    haft__lock_release(&a->lock);
+    return record;
 }
 
 int haft_actor_abort_raw(const haft_actor_end *actor)
@@ -218,24 +337,20 @@ int haft_actor_abort_raw(const haft_actor_end *actor)
         return HAFT_ESTALE;
     if (haft__here() == NULL)
         return haft__here_error();
-    /* Under the lock the job is the worker's still; it is marked, and woken afterwards: a late wake is legal. */
-    haft__lock_acquire(&a->lock);
-    haft__record *worker = a->worker;
-    if (worker != NULL)
-        haft__job_mark_aborted(worker, haft__generation(haft__load_relaxed(&worker->state)));
-    haft__lock_release(&a->lock);
-    if (worker == NULL)
+    if (!mark_servers(a))
         return 0;
     haft__fence_heavy(); /* see haft__job_mark_aborted */
-    haft__wake(worker);
+    haft__record *record;
+    while ((record = take_marked(a)) != NULL)
+        haft__wake(record);
     return 0;
 }
 
-/* Waits for the worker's end. 0, or why not: then *a is as it was, but asked to stop. */
-static int await_end_noted(haft__actor *a, haft__root *me, size_t size)
+/* Waits for the last server's end. 0, or why not: then *a is as it was, but asked to stop. */
+static int await_end_noted(haft__actor *a, haft__root *me, const haft__server *own, size_t size)
 {
     haft__lock_acquire(&a->lock);
-    int rc = a->worker == me->record              ? HAFT_EDEADLK
+    int rc = own != NULL && own->core == a        ? HAFT_EDEADLK
              : a->joiner != NULL                  ? HAFT_EBUSY
              : size != 0 && size != a->state_size ? HAFT_EINVAL
                                                   : 0;
@@ -262,11 +377,11 @@ static int await_end_noted(haft__actor *a, haft__root *me, size_t size)
 
 static int await_end(haft__actor *a, haft__root *me, size_t size)
 {
-    haft__actor *own;
-    if (!haft__actor_begin_wait(a, me, &own))
+    haft__server *noted, *own = haft__server_here(me);
+    if (!haft__actor_begin_wait(a, me, own, &noted))
         return HAFT_EDEADLK;
-    int rc = await_end_noted(a, me, size);
-    haft__actor_end_wait(own);
+    int rc = await_end_noted(a, me, own, size);
+    haft__actor_end_wait(noted);
     return rc;
 }
 
@@ -284,7 +399,7 @@ static int code_of(const haft_outcome *outcome)
     }
 }
 
-/* The owner takes what the ended worker left, and goes. */
+/* The owner takes what the ended servers left, and goes. */
 static int take_over(haft__actor *a, void *state, size_t size, haft_outcome *out)
 {
     int rc = code_of(&a->outcome);
@@ -400,6 +515,23 @@ size_t haft_actor_len_raw(const haft_actor_end *end)
     size_t n = a->queued;
     haft__lock_release(&a->lock);
     return n;
+}
+
+int haft_actor_stats_raw(const haft_actor_end *end, haft_actor_statistics *out, size_t size)
+{
+    haft__actor *a = end->core_;
+    if (haft__is_forked())
+        return HAFT_EFORKED;
+    if (a == NULL)
+        return HAFT_ESTALE;
+    haft__lock_acquire(&a->lock);
+    haft_actor_statistics stats = a->stats;
+    stats.queued = a->queued;
+    stats.workers = a->serving;
+    haft__lock_release(&a->lock);
+    stats.size_ = size < sizeof stats ? size : sizeof stats;
+    memcpy(out, &stats, stats.size_);
+    return 0;
 }
 
 /* --- clients ------------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Actors: a mailbox, a worker that serves it, and counted ends. One lock guards all of it but the messages' frames; no
- * user code, wake or allocation happens under it.
+ * Actors and pools: a mailbox, the servers that serve it, and counted ends. An actor has one server, a pool several, which
+ * share its state. One lock guards all of it but the messages' frames; no user code, wake or allocation happens under it.
  *
  * A message is a node in a queue. That of a call lies on the caller's stack, that of a cast or timer is the actor's own
  * and is kept for reuse, with its buffer. Calls take no room in the mailbox: their callers wait, so they bound
@@ -11,29 +11,50 @@
  *               └─> withdrawn          └─> left: HAFT_EINDOUBT
  *
  * Every arrow but the last is taken under the lock. QUEUED: the caller may unlink its node and go. BEGUN: the frame was
- * copied to the worker's scratch; the caller may go, which it says by clearing `current`, after which the worker does
- * not touch the node. COPYING: a large frame is moved outside of the lock; the caller waits for the end of that, which
- * depends on nobody. ANSWERED is the worker's last touch of the node; it reads before whom to wake.
+ * copied to the server's scratch; the caller may go, which it says by clearing the server's `current`, after which the
+ * server does not touch the node. COPYING: a large frame is moved outside of the lock; the caller waits for the end of
+ * that, which depends on nobody. ANSWERED is the server's last touch of the node; it reads before whom to wake.
  *
  * A cast first gets room: `used` counts the places that are promised, filled or queued. Who finds none stands in
  * `casters`, on its own stack; a place that becomes free goes to the first of them, and only then is nobody's. A
  * caster's place may be refused (the actor is closing) or its wait (abort, deadline); a place granted meanwhile counts.
  *
- * The worker is a job of the group kind, so that its end is told here however it comes. It is marked to begin even when
- * it was aborted before, because somebody has to answer. What is left, the state and queued frames, is disposed of by
- * user code, so by whoever comes second of owner and worker (`is_worker_done`, `is_owner_gone`), or by the last end if
- * the worker never began for want of memory, or a body left it by pthread_exit.
+ * A message with a key (lanes.c) is in the queue only while no other of its key is there or runs; else it stands in the
+ * lane of its key. Each key that is queued or runs has a lane, which is a part of the message that is queued, and of the
+ * server while that runs; at the end of the run, dropper included, the next of the lane gets the lane and is queued. So
+ * messages of one key run in their order and one at a time whichever server runs them, and there may be any number of
+ * servers at any time.
  *
- * Memory: `refs` counts owner, worker, clients and weak clients; the last one frees. `clients` counts those that keep a
+ * A server is a job of the group kind, so that its end is told here however it comes. It is marked to begin even when it
+ * was aborted before, because somebody has to answer. A server that finds nothing to do enters `idle`; whoever queues a
+ * message takes one from there and wakes it. Whoever was taken from there without finding a message has lost it to
+ * another server, or leaves and passes the wake on.
+ *
+ *     serving ──> leaves its loop ──> done with disposing ──> its job is gone
+ *
+ * counted down in `serving`, `present` and `jobs`. A server leaves when the actor drains or is dead, when it is surplus
+ * (more are serving than `wanted`), or when it was aborted or its message panicked. The last two kill: the actor is dead,
+ * lanes are emptied into the queue, and what is queued is refused and disposed of by the killer, while other servers may
+ * still run what they had begun. The state is disposed of by user code, so by whoever comes second of owner and last
+ * server (`is_owner_gone`, `is_worker_done`), or by the last end if that server never began for want of memory, or a
+ * body left it by pthread_exit.
+ *
+ * A server that waits for its own pool could be served by the others, but not by those that wait for it as well: the last
+ * one that would is refused, and one that others wait for does not leave as surplus while none but they would be left.
+ *
+ * Memory: `refs` counts owner, servers, clients and weak clients; the last one frees. `clients` counts those that keep a
  * detached actor serving. */
 #ifndef HAFT_ACTOR_ACTOR_H
 #define HAFT_ACTOR_ACTOR_H
+
+#include <string.h>
 
 #include "haft/actor.h"
 #include "job/job.h"
 
 #define HAFT__ACTOR_CAPACITY 32
 #define HAFT__ACTOR_COPY_MAX 256 /* bytes that are copied under the lock */
+#define HAFT__ACTOR_TURNS 64     /* messages that a task serves before others get a turn */
 
 enum haft__message_fate {
     HAFT__MESSAGE_QUEUED,
@@ -41,6 +62,17 @@ enum haft__message_fate {
     HAFT__MESSAGE_BEGUN,
     HAFT__MESSAGE_ANSWERED,
 };
+
+/* Whether a server of the very actor waits, and is counted there; with a deadline, or without. */
+enum haft__own_wait { HAFT__NO_OWN_WAIT, HAFT__OWN_TIMED, HAFT__OWN_STUCK };
+
+/* The messages of one key; see lanes.c. */
+typedef struct haft__lane {
+    uint64_t place; /* of its key in the tree of lanes */
+    struct haft__lane *below[2];
+    struct haft__lane **at; /* what points to it; null: it is in no tree */
+    haft__link waiting;     /* those that come after the one whose lane it is */
+} haft__lane;
 
 typedef struct haft__message {
     haft__link link;
@@ -50,6 +82,9 @@ typedef struct haft__message {
     haft_drop_fn *drop;
     haft__record *caller; /* of a call; null: a cast or timer */
     bool urgent;
+    enum haft__own_wait own_wait;
+    haft__lane *lane;            /* of its own, for its key; null: it has none */
+    struct haft__server *server; /* whose `current` it is */
     /* A call's. */
     haft__atomic(uint32_t) fate;
     haft_end end; /* once answered; HAFT_NOT_STARTED: code tells why */
@@ -57,16 +92,41 @@ typedef struct haft__message {
     haft_panic_info *panic; /* where the caller wants it told, or null */
     /* A cast's or timer's. */
     size_t room;     /* bytes behind frame */
-    int64_t due;     /* while in `timers` */
+    int64_t due;     /* when it was to be served: while in `timers`, and when times are measured */
     int64_t period;  /* 0: once */
     bool takes_room; /* in `used` while it is queued */
 } haft__message;
 
+/* A cast's node as a pool makes it. */
+typedef struct haft__keyed {
+    haft__message message; /* first */
+    haft__lane lane;
+} haft__keyed;
+
 typedef struct haft__caster {
     haft__link link;
     haft__record *record;
+    enum haft__own_wait own_wait;
     bool is_granted, is_refused;
 } haft__caster;
+
+typedef struct haft__server {
+    haft__group_done *done; /* first */
+    struct haft_actor_core *core;
+    haft__record *record;   /* null once its job has ended */
+    haft__message *current; /* the call that runs, while its caller waits for it */
+    haft__message *running; /* the cast that runs */
+    haft__record *to_wake;  /* whom it answered last */
+    void *scratch;          /* the frame of the call that runs */
+    size_t scratch_size;
+    struct haft__server *next_idle;
+    haft__link link;                  /* in `servers` */
+    haft__lane *lane;                 /* a pool's: where the lane of what it runs is kept, if that has one */
+    struct haft_actor_core *waits_on; /* an actor's: what it waits for now; see ring.c */
+    bool is_idle;                     /* in `idle`: parked or about to be */
+    bool is_to_wake;                  /* it was just aborted */
+    bool has_left;                    /* its loop */
+} haft__server;
 
 typedef struct haft_actor_core {
     haft__group_done *done; /* first */
@@ -81,34 +141,38 @@ typedef struct haft_actor_core {
     size_t spare_count;
     haft__link timers; /* the next one first */
 
-    haft__record *worker;             /* null once it has ended */
-    struct haft_actor_core *waits_on; /* what the worker waits for now; see ring.c */
-    haft__message *current;           /* the call that runs, while its caller waits for it */
-    haft__message *running;           /* the cast that runs */
+    haft__server *idle;
+    haft__link servers; /* whose jobs live, those that were aborted and not woken yet first */
+    haft__lane *lanes;  /* the tree */
+    unsigned wanted, serving, present, jobs;
+    unsigned own_waiters; /* servers that wait for this very actor */
+    unsigned own_stuck;   /* so many of them without a deadline */
     size_t clients;
     haft__record *joiner;
-    bool is_idle;    /* the worker is parked or about to be: wake it */
-    bool is_closing; /* nothing more is accepted */
-    bool is_dead;    /* nothing more is begun */
+    bool is_pool;
+    bool is_closing;  /* nothing more is accepted */
+    bool is_dead;     /* nothing more is begun */
+    bool is_aborting; /* every server is aborted, later ones too */
     bool is_owner_gone, is_worker_done;
-    bool has_ended; /* the worker's job is gone; outcome says how */
+    bool has_ended; /* the last server's job is gone; outcome says how */
     bool is_state_gone;
     bool has_panicked; /* and ended by that */
     bool is_panic_told;
     haft_on_message_panic on_panic;
+    bool measures;
+    haft_actor_statistics stats;
 
     void *state;
     size_t state_size;
     haft_drop_fn *state_drop;
-    void *scratch; /* the worker's: the frame of the call that runs */
-    size_t scratch_size;
-    haft__record *to_wake; /* the worker's: whom it answered last */
-    haft_outcome outcome;
+    haft_outcome outcome; /* the worst that a server had, once has_outcome */
+    bool has_outcome;
+    haft__server sole; /* an actor's */
 } haft__actor;
 
 /* --- mailbox.c --- */
 
-/* Whoever sets is_closing calls this afterwards, without the lock: refuses who waits for room, wakes an idle worker. */
+/* Whoever sets is_closing calls this afterwards, without the lock: refuses who waits for room, wakes idle servers. */
 void haft__actor_closed(haft__actor *a);
 /* Frees one place; whom to wake, or null. The lock is held. */
 haft__record *haft__actor_release_room(haft__actor *a);
@@ -120,31 +184,101 @@ void haft__actor_set_timer(haft__actor *a, haft__message *m);
 haft__message *haft__actor_keep_node(haft__actor *a, haft__message *m);
 void haft__actor_free_node(haft__message *m);
 
+/* A message as it is to be sent, and with which key. */
+typedef struct haft__sending {
+    haft_actor_fn *body;
+    void *frame; /* of a call; that of a cast is only read */
+    size_t size, alignment;
+    const haft_message_options *options;
+    const uint64_t *key; /* or null */
+} haft__sending;
+static inline haft__sending haft__sending_of(haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
+                                             const haft_message_options *options)
+{
+    haft__sending what = { .body = body, .size = size, .alignment = alignment, .options = options };
+    memcpy(&what.frame, &frame, sizeof frame); /* const or not is what the two kinds differ in */
+    return what;
+}
+int haft__actor_cast(const haft_actor_end *end, const haft__sending *what, bool waits);
+int haft__actor_call(const haft_actor_end *end, const haft__sending *what);
+int haft__actor_call_outcome(const haft_actor_end *end, const haft__sending *what, haft_outcome *out);
+
+/* --- lanes.c: the lock is held throughout --- */
+
+/* Gives a message its own lane, which was prepared by haft__lane_of. True: it is to be queued; false: others of its key
+ * come first, and it waits behind them. */
+bool haft__lane_enter(haft__actor *a, haft__message *m);
+/* A lane for that key, in no tree yet. */
+void haft__lane_of(haft__lane *lane, uint64_t key);
+/* The queued message is about to be run by that server, whose the lane then is. */
+void haft__lane_begin(haft__server *s, haft__message *m);
+/* What a lane stood for has run, or is withdrawn: the next of its key, which has the lane now and is to be queued; or
+ * null, and the lane is gone. */
+haft__message *haft__lane_leave(haft__lane *lane);
+/* Takes one lane out of the tree, and its messages into the queue. False: there is none. */
+bool haft__lane_empty_one(haft__actor *a);
+
 /* --- worker.c --- */
 
-int haft__actor_serve(haft__actor **frame);
+int haft__actor_serve(haft__server **frame);
 /* Answers a call that is QUEUED and will never be begun; whom to wake. The lock is held. */
-haft__record *haft__actor_refuse(haft__message *m, int code);
+haft__record *haft__actor_refuse(haft__actor *a, haft__message *m, int code);
 /* Answers the call whose body was left by pthread_exit, if there is one; whom to wake. The lock is not held. */
-haft__record *haft__actor_answer_left(haft__actor *a);
+haft__record *haft__actor_answer_left(haft__server *s);
 /* Tells every caller and caster that nothing more will begin. */
 void haft__actor_refuse_all(haft__actor *a);
-/* Gives what is queued, pending and not taken back to its droppers. Nobody else touches the actor's queues. */
+/* Gives what is queued, pending and not taken back to its droppers. */
 void haft__actor_dispose(haft__actor *a);
+
+/* If this was the wait of one of the actor's own servers, it is over. The lock is held. */
+void haft__actor_end_own_wait_slowly(haft__actor *a, enum haft__own_wait *wait);
+static inline void haft__actor_end_own_wait(haft__actor *a, enum haft__own_wait *wait)
+{
+    if (__builtin_expect(*wait != HAFT__NO_OWN_WAIT, 0))
+        haft__actor_end_own_wait_slowly(a, wait);
+}
+
+/* Takes an idle server out of the list; whom to wake, or null. The lock is held. */
+static inline haft__record *haft__actor_take_idle(haft__actor *a)
+{
+    haft__server *s = a->idle;
+    if (s == NULL)
+        return NULL;
+    a->idle = s->next_idle;
+    s->is_idle = false;
+    return s->record;
+}
 
 /* --- ring.c --- */
 
-/* Notes that the caller, if it is a worker, is about to wait for that actor. *own is for haft__actor_end_wait. False: it
- * would wait for itself, and nothing is noted. */
-bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__actor **own);
-void haft__actor_end_wait(haft__actor *own);
+/* Notes that the caller, who is that server or none (null), if it is an actor's, is about to wait for that actor. *noted is for haft__actor_end_wait.
+ * False: it would wait for itself, and nothing is noted. */
+bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__server *own, haft__server **noted);
+void haft__actor_end_wait(haft__server *noted);
 
 /* --- actor.c --- */
 
-/* The actor whose worker runs here, or null. */
-haft__actor *haft__actor_here(const haft__root *me);
+/* The server that runs here, or null. The group of another job may come and go while it runs: whoever joins several jobs is
+ * one. That of a job which always begins stays. */
+haft__server *haft__server_of(haft__job *job);
+static inline haft__server *haft__server_here(const haft__root *me)
+{
+    haft__job *job = haft__job_here(me);
+    if (__builtin_expect(job == NULL || (job->record.flags & HAFT__ALWAYS_BEGINS) == 0, 1))
+        return NULL;
+    return haft__server_of(job);
+}
 
+/* Prepares an actor in memory of that size, which begins with it; its name and the like are the caller's. Null: no
+ * memory. Its one end is the caller's. */
+haft__actor *haft__actor_new(size_t room, const void *state, size_t size, size_t alignment,
+                             const haft_actor_options *options);
 void haft__actor_unref(haft__actor *a);
+/* Starts a server, in memory that is zero but for `lane`; unless it is the sole one, it is freed with its end. 0; HAFT_ECLOSED,
+ * or what haft_spawn returns: it is freed already. */
+int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_options *options);
+/* Lets go of an actor that could not be started, but for some servers, which end. The state is still the caller's. */
+void haft__actor_never_was(haft__actor *a);
 /* Calls drop(object) shielded and behind a wall. The panic is reported; it has nowhere to go. */
 void haft__actor_drop_object(haft_drop_fn *drop, void *object);
 

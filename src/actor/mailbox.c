@@ -18,7 +18,7 @@ void haft__actor_free_node(haft__message *m)
 
 haft__message *haft__actor_keep_node(haft__actor *a, haft__message *m)
 {
-    if (a->spare_count > a->capacity) /* one more than the mailbox holds: that which runs */
+    if (a->spare_count >= a->capacity + a->wanted) /* what the mailbox holds, and what runs */
         return m;
     /* First in, first out of the same end: it is hot. */
     haft__list_append(a->spare.next, &m->link);
@@ -36,13 +36,14 @@ static haft__message *take_node(haft__actor *a)
 }
 
 /* A node with room for a frame of that size, made of m or anew; null, and m is freed, when there is no memory. */
-static haft__message *fit_node(haft__message *m, size_t size)
+static haft__message *fit_node(const haft__actor *a, haft__message *m, size_t size)
 {
     if (m == NULL) {
-        m = haft__os->allocate(sizeof *m, _Alignof(haft__message));
+        size_t room = a->is_pool ? sizeof(haft__keyed) : sizeof(haft__message);
+        m = haft__os->allocate(room, _Alignof(haft__keyed));
         if (m == NULL)
             return NULL;
-        memset(m, 0, sizeof *m);
+        memset(m, 0, room);
     }
     if (size <= m->room)
         return m;
@@ -60,29 +61,58 @@ static haft__message *fit_node(haft__message *m, size_t size)
     return m;
 }
 
-static void fill(haft__message *m, haft_actor_fn *body, const void *frame, size_t size,
-                 const haft_message_options *options)
+static void fill(const haft__actor *a, haft__message *m, const haft__sending *what)
 {
-    m->body = body;
-    m->size = size;
-    m->drop = options->drop;
-    m->urgent = options->urgent;
+    m->body = what->body;
+    m->size = what->size;
+    m->drop = what->options->drop;
+    m->urgent = what->options->urgent;
     m->caller = NULL;
     m->period = 0;
-    haft__copy(m->frame, frame, size);
+    if (a->measures)
+        m->due = haft__os->now();
+    m->lane = NULL;
+    if (what->key != NULL && a->is_pool) {
+        m->lane = &((haft__keyed *)(void *)m)->lane;
+        haft__lane_of(m->lane, *what->key);
+    }
+    haft__copy(m->frame, what->frame, what->size);
 }
 
 /* --- the queue ---------------------------------------------------------------------------------------------------- */
 
-/* Puts a message in; the worker if it has to be woken, or null. The lock is held. */
-static haft__record *enqueue(haft__actor *a, haft__message *m)
+/* Puts a message in that may be begun. */
+static void append(haft__actor *a, haft__message *m)
 {
     haft__list_append(m->urgent ? &a->urgent : &a->ordinary, &m->link);
-    a->queued++;
-    if (!a->is_idle)
+}
+
+static void count_queued(haft__actor *a)
+{
+    if (++a->queued > a->stats.most_queued)
+        a->stats.most_queued = a->queued;
+}
+
+/* Puts a message in; the server if one has to be woken, or null. The lock is held. */
+static haft__record *enqueue(haft__actor *a, haft__message *m)
+{
+    count_queued(a);
+    if (__builtin_expect(m->lane != NULL, 0) && !haft__lane_enter(a, m))
         return NULL;
-    a->is_idle = false;
-    return a->worker;
+    append(a, m);
+    return haft__actor_take_idle(a);
+}
+
+/* Takes a call back out. The lock is held. */
+static void withdraw(haft__actor *a, haft__message *m)
+{
+    haft__list_remove(&m->link);
+    a->queued--;
+    if (m->lane == NULL)
+        return;
+    haft__message *next = haft__lane_leave(m->lane);
+    if (next != NULL) /* whoever was woken for this one finds that one */
+        append(a, next);
 }
 
 static void wake_if(haft__record *record)
@@ -101,6 +131,7 @@ haft__record *haft__actor_release_room(haft__actor *a)
     haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
     haft__record *record = caster->record;
     caster->is_granted = true;
+    haft__actor_end_own_wait(a, &caster->own_wait);
     return record;
 }
 
@@ -114,9 +145,9 @@ void haft__actor_closed(haft__actor *a)
             haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
             record = caster->record;
             caster->is_refused = true;
-        } else if (a->is_idle) {
-            a->is_idle = false;
-            record = a->worker;
+            haft__actor_end_own_wait(a, &caster->own_wait);
+        } else {
+            record = haft__actor_take_idle(a);
         }
         haft__lock_release(&a->lock);
         if (record == NULL)
@@ -125,16 +156,45 @@ void haft__actor_closed(haft__actor *a)
     }
 }
 
+/* --- waiting for oneself ------------------------------------------------------------------------------------------ */
+
+/* A server of this actor is about to wait for it. False: nobody would be left to serve it. The lock is held. */
+static bool begin_own_wait(haft__actor *a, const haft__root *me, enum haft__own_wait *wait)
+{
+    if (a->own_stuck + 1 >= a->serving)
+        return false;
+    *wait = me->deadline == INT64_MAX ? HAFT__OWN_STUCK : HAFT__OWN_TIMED;
+    a->own_waiters++;
+    a->own_stuck += *wait == HAFT__OWN_STUCK;
+    return true;
+}
+
+void haft__actor_end_own_wait_slowly(haft__actor *a, enum haft__own_wait *wait)
+{
+    a->own_waiters--;
+    a->own_stuck -= *wait == HAFT__OWN_STUCK;
+    *wait = HAFT__NO_OWN_WAIT;
+}
+
+static bool is_own_server(const haft__actor *a, const haft__server *s)
+{
+    return s != NULL && s->core == a;
+}
+
+/* --- room --------------------------------------------------------------------------------------------------------- */
+
 /* Waits for a place in the mailbox. The lock is held on entry and on return. */
-static int await_room(haft__actor *a, haft__root *me)
+static int await_room(haft__actor *a, haft__root *me, const haft__server *own)
 {
     haft__caster self = { .record = me->record };
+    if (is_own_server(a, own) && !begin_own_wait(a, me, &self.own_wait))
+        return HAFT_EDEADLK;
     haft__list_append(&a->casters, &self.link);
     int rc = 0;
     while (!self.is_granted && !self.is_refused && (rc = haft__refusal(me)) == 0) {
-        haft__record *worker = a->worker;
+        haft__record *server = a->sole.record; /* null in a pool */
         haft__lock_release(&a->lock);
-        haft__park_for("room in the mailbox of", worker);
+        haft__park_for("room in the mailbox of", server);
         haft__lock_acquire(&a->lock);
     }
     if (self.is_granted)
@@ -142,6 +202,7 @@ static int await_room(haft__actor *a, haft__root *me)
     if (self.is_refused)
         return HAFT_ECLOSED;
     haft__list_remove(&self.link);
+    haft__actor_end_own_wait(a, &self.own_wait);
     return haft__tell(me, rc);
 }
 
@@ -156,11 +217,11 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
     }
     if (!waits)
         return HAFT_EAGAIN;
-    if (me->record == a->worker)
+    if (me->record == a->sole.record)
         return HAFT_EDEADLK;
-    haft__actor *own;
+    haft__server *noted, *own = haft__server_here(me);
     haft__lock_release(&a->lock);
-    bool may_wait = haft__actor_begin_wait(a, me, &own);
+    bool may_wait = haft__actor_begin_wait(a, me, own, &noted);
     haft__lock_acquire(&a->lock);
     if (!may_wait)
         return HAFT_EDEADLK;
@@ -168,34 +229,34 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
     if (rc == 0 && a->used < a->capacity)
         a->used++;
     else if (rc == 0)
-        rc = await_room(a, me);
-    haft__actor_end_wait(own);
+        rc = await_room(a, me, own);
+    haft__actor_end_wait(noted);
     return rc;
 }
 
 /* --- casts -------------------------------------------------------------------------------------------------------- */
 
-static int check(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment)
+static int check(const haft_actor_end *end, const haft__sending *what)
 {
     if (end->core_ == NULL)
         return HAFT_ESTALE;
-    bool ok = body != NULL && (frame != NULL || size == 0) && alignment <= HAFT__FRAME_ALIGNMENT;
+    bool ok =
+        what->body != NULL && (what->frame != NULL || what->size == 0) && what->alignment <= HAFT__FRAME_ALIGNMENT;
     return ok ? 0 : HAFT_EINVAL;
 }
 
 /* Fills a place that was reserved. The lock is held on entry, not on return. */
-static int cast_into(haft__actor *a, haft_actor_fn *body, const void *frame, size_t size,
-                     const haft_message_options *options)
+static int cast_into(haft__actor *a, const haft__sending *what)
 {
     haft__message *m = take_node(a);
-    if (m == NULL || m->room < size || size > HAFT__ACTOR_COPY_MAX) {
+    if (m == NULL || m->room < what->size || what->size > HAFT__ACTOR_COPY_MAX || a->measures) {
         haft__lock_release(&a->lock);
-        m = fit_node(m, size);
+        m = fit_node(a, m, what->size);
         if (m != NULL)
-            fill(m, body, frame, size, options);
+            fill(a, m, what);
         haft__lock_acquire(&a->lock);
     } else {
-        fill(m, body, frame, size, options);
+        fill(a, m, what);
     }
     int rc = m == NULL ? HAFT_ENOMEM : a->is_closing ? HAFT_ECLOSED : 0;
     haft__record *record;
@@ -207,10 +268,8 @@ static int cast_into(haft__actor *a, haft_actor_fn *body, const void *frame, siz
         if (m != NULL)
             surplus = haft__actor_keep_node(a, m);
         record = haft__actor_release_room(a);
-        if (record == NULL && a->is_idle) { /* a timer may have waited for it */
-            a->is_idle = false;
-            record = a->worker;
-        }
+        if (record == NULL) /* a timer may have waited for it */
+            record = haft__actor_take_idle(a);
     }
     haft__lock_release(&a->lock);
     wake_if(record);
@@ -219,10 +278,9 @@ static int cast_into(haft__actor *a, haft_actor_fn *body, const void *frame, siz
     return rc;
 }
 
-static int cast(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
-                const haft_message_options *options, bool waits)
+int haft__actor_cast(const haft_actor_end *end, const haft__sending *what, bool waits)
 {
-    int rc = check(end, body, frame, size, alignment);
+    int rc = check(end, what);
     if (rc != 0)
         return rc;
     haft__thread *here = haft__here();
@@ -236,21 +294,9 @@ static int cast(const haft_actor_end *end, haft_actor_fn *body, const void *fram
     haft__lock_acquire(&a->lock);
     rc = reserve(a, me, waits);
     if (rc == 0)
-        return cast_into(a, body, frame, size, options);
+        return cast_into(a, what);
     haft__lock_release(&a->lock);
     return rc;
-}
-
-int haft_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
-                  const haft_message_options *options)
-{
-    return cast(end, body, frame, size, alignment, options, true);
-}
-
-int haft_try_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
-                      const haft_message_options *options)
-{
-    return cast(end, body, frame, size, alignment, options, false);
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
@@ -261,27 +307,45 @@ static bool leave(haft__actor *a, haft__message *m, haft__root *me, int *rc)
     haft__lock_acquire(&a->lock);
     uint32_t fate = haft__load_relaxed(&m->fate);
     if (fate == HAFT__MESSAGE_QUEUED) {
-        haft__list_remove(&m->link);
-        a->queued--;
+        withdraw(a, m);
         haft__tell(me, *rc);
     } else if (fate == HAFT__MESSAGE_BEGUN) {
-        a->current = NULL;
+        m->server->current = NULL;
         haft__tell(me, *rc);
         *rc = HAFT_EINDOUBT;
     }
+    if (fate == HAFT__MESSAGE_QUEUED || fate == HAFT__MESSAGE_BEGUN)
+        haft__actor_end_own_wait(a, &m->own_wait);
     haft__lock_release(&a->lock);
     if (fate == HAFT__MESSAGE_COPYING)
         haft__spin("a frame is being moved");
     return fate == HAFT__MESSAGE_QUEUED || fate == HAFT__MESSAGE_BEGUN;
 }
 
-/* Sends the call and waits. 0: it was answered. */
-static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me)
+/* Puts the call in. 0, or why not. The lock is held. */
+static int put_in(haft__actor *a, haft__message *m, const haft__root *me, const haft__server *own, haft__record **idle)
 {
-    haft__lock_acquire(&a->lock);
     /* A call of its own is refused even while it ends, because that is what is wrong with it. */
-    int rc = me->record == a->worker ? HAFT_EDEADLK : a->is_closing ? HAFT_ECLOSED : 0;
-    haft__record *serving = a->worker, *idle = rc == 0 ? enqueue(a, m) : NULL;
+    if (__builtin_expect(is_own_server(a, own), 0)) {
+        bool is_own_key = m->lane != NULL && own->lane->at != NULL && own->lane->place == m->lane->place;
+        if (is_own_key || !begin_own_wait(a, me, &m->own_wait))
+            return HAFT_EDEADLK;
+    }
+    if (a->is_closing) {
+        haft__actor_end_own_wait(a, &m->own_wait);
+        return HAFT_ECLOSED;
+    }
+    *idle = enqueue(a, m);
+    return 0;
+}
+
+/* Sends the call and waits. 0: it was answered. */
+static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me, const haft__server *own)
+{
+    haft__record *idle = NULL;
+    haft__lock_acquire(&a->lock);
+    int rc = put_in(a, m, me, own, &idle);
+    haft__record *serving = a->sole.record; /* null in a pool */
     haft__lock_release(&a->lock);
     if (rc != 0)
         return rc;
@@ -297,9 +361,10 @@ static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me
 }
 
 /* Inline: after a wait every return that is left is one that the processor predicts wrongly. */
-static inline __attribute__((always_inline)) int call(const haft_actor_end *end, haft__message *m, size_t alignment)
+static inline __attribute__((always_inline)) int call(const haft_actor_end *end, const haft__sending *what,
+                                                      haft__message *m)
 {
-    int rc = check(end, m->body, m->frame, m->size, alignment);
+    int rc = check(end, what);
     if (rc != 0)
         return rc;
     haft__thread *here = haft__here();
@@ -309,48 +374,56 @@ static inline __attribute__((always_inline)) int call(const haft_actor_end *end,
     rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    haft__actor *a = end->core_, *own = NULL;
+    haft__actor *a = end->core_;
+    haft__lane lane;
+    if (what->key != NULL && a->is_pool) {
+        m->lane = &lane;
+        haft__lane_of(&lane, *what->key);
+    }
+    if (a->measures)
+        m->due = haft__os->now();
     m->caller = me->record;
-    const haft__job *job = haft__job_here(me);
-    if (job != NULL && job->group != NULL && !haft__actor_begin_wait(a, me, &own)) /* no worker is without a group */
+    haft__server *noted = NULL, *own = haft__server_here(me);
+    if (own != NULL && !haft__actor_begin_wait(a, me, own, &noted))
         return HAFT_EDEADLK;
-    rc = send_and_wait(a, m, me);
-    if (own != NULL)
-        haft__actor_end_wait(own);
+    rc = send_and_wait(a, m, me, own);
+    if (noted != NULL)
+        haft__actor_end_wait(noted);
     return rc;
 }
 
 /* What the caller fills in of its node, and no more: to zero all of it costs as much as to take the lock. */
-static inline void fill_call(haft__message *m, haft_actor_fn *body, void *frame, size_t size, haft_panic_info *panic,
-                             const haft_message_options *options)
+static inline void prepare_call(haft__message *m, const haft__sending *what)
 {
-    m->body = body;
-    m->frame = frame;
-    m->size = size;
-    m->drop = options->drop;
-    m->urgent = options->urgent;
-    m->panic = panic;
+    m->body = what->body;
+    m->frame = what->frame;
+    m->size = what->size;
+    m->drop = what->options->drop;
+    m->urgent = what->options->urgent;
+    m->own_wait = HAFT__NO_OWN_WAIT;
+    m->lane = NULL;
+    m->panic = NULL;
+    m->due = 0;
     haft__atomic_init(&m->fate, HAFT__MESSAGE_QUEUED);
 }
 
-int haft_call_raw(const haft_actor_end *end, haft_actor_fn *body, void *frame, size_t size, size_t alignment,
-                  const haft_message_options *options)
+int haft__actor_call(const haft_actor_end *end, const haft__sending *what)
 {
     haft__message m;
-    fill_call(&m, body, frame, size, NULL, options);
-    int rc = call(end, &m, alignment);
+    prepare_call(&m, what);
+    int rc = call(end, what, &m);
     if (rc != 0)
         return rc;
     return m.end == HAFT_PANICKED ? HAFT_EPANIC : m.code;
 }
 
-int haft_call_outcome_raw(const haft_actor_end *end, haft_actor_fn *body, void *frame, size_t size, size_t alignment,
-                          haft_outcome *out, const haft_message_options *options)
+int haft__actor_call_outcome(const haft_actor_end *end, const haft__sending *what, haft_outcome *out)
 {
     haft_panic_info panic;
     haft__message m;
-    fill_call(&m, body, frame, size, &panic, options);
-    int rc = call(end, &m, alignment);
+    prepare_call(&m, what);
+    m.panic = &panic;
+    int rc = call(end, what, &m);
     if (rc != 0)
         return rc;
     if (m.end == HAFT_NOT_STARTED)
@@ -361,6 +434,41 @@ int haft_call_outcome_raw(const haft_actor_end *end, haft_actor_fn *body, void *
     if (m.end == HAFT_PANICKED)
         out->panic = panic;
     return 0;
+}
+
+/* --- the interface of actors -------------------------------------------------------------------------------------- */
+
+int haft_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
+                  const haft_message_options *options)
+{
+    haft__sending what = haft__sending_of(body, frame, size, alignment, options);
+    return haft__actor_cast(end, &what, true);
+}
+
+int haft_try_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size, size_t alignment,
+                      const haft_message_options *options)
+{
+    haft__sending what = haft__sending_of(body, frame, size, alignment, options);
+    return haft__actor_cast(end, &what, false);
+}
+
+int haft_call_raw(const haft_actor_end *end, haft_actor_fn *body, void *frame, size_t size, size_t alignment,
+                  const haft_message_options *options)
+{
+    haft__sending what = haft__sending_of(body, frame, size, alignment, options);
+    haft__message m;
+    prepare_call(&m, &what);
+    int rc = call(end, &what, &m);
+    if (rc != 0)
+        return rc;
+    return m.end == HAFT_PANICKED ? HAFT_EPANIC : m.code;
+}
+
+int haft_call_outcome_raw(const haft_actor_end *end, haft_actor_fn *body, void *frame, size_t size, size_t alignment,
+                          haft_outcome *out, const haft_message_options *options)
+{
+    haft__sending what = haft__sending_of(body, frame, size, alignment, options);
+    return haft__actor_call_outcome(end, &what, out);
 }
 
 /* --- timers ------------------------------------------------------------------------------------------------------- */
@@ -383,44 +491,43 @@ void haft__actor_run_timers(haft__actor *a)
         haft__list_remove(&m->link);
         a->used++;
         m->takes_room = true;
-        haft__list_append(m->urgent ? &a->urgent : &a->ordinary, &m->link);
-        a->queued++;
+        count_queued(a);
+        append(a, m);
     }
 }
 
 static int schedule(const haft_actor_end *end, int64_t nanoseconds, bool repeats, haft_actor_fn *body,
                     const void *frame, size_t size, size_t alignment, const haft_message_options *options)
 {
-    int rc = check(end, body, frame, size, alignment);
+    const haft__sending what = haft__sending_of(body, frame, size, alignment, options);
+    int rc = check(end, &what);
     if (rc == 0 && repeats && nanoseconds <= 0)
         rc = HAFT_EINVAL;
     if (rc != 0)
         return rc;
     if (haft__here() == NULL)
         return haft__here_error();
-    haft__message *m = fit_node(NULL, size);
+    haft__actor *a = end->core_;
+    haft__message *m = fit_node(a, NULL, size);
     if (m == NULL)
         return HAFT_ENOMEM;
-    fill(m, body, frame, size, options);
+    fill(a, m, &what);
     m->period = repeats ? nanoseconds : 0;
     if (nanoseconds < 0)
         nanoseconds = 0;
     if (__builtin_add_overflow(haft__os->now(), nanoseconds, &m->due))
         m->due = INT64_MAX;
-    haft__actor *a = end->core_;
-    haft__record *worker = NULL;
+    haft__record *server = NULL;
     haft__lock_acquire(&a->lock);
     if (a->is_closing) {
         rc = HAFT_ECLOSED;
     } else {
         haft__actor_set_timer(a, m);
-        if (a->timers.next == &m->link && a->is_idle) {
-            a->is_idle = false;
-            worker = a->worker;
-        }
+        if (a->timers.next == &m->link)
+            server = haft__actor_take_idle(a);
     }
     haft__lock_release(&a->lock);
-    wake_if(worker);
+    wake_if(server);
     if (rc != 0)
         haft__actor_free_node(m);
     return rc;

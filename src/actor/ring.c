@@ -3,14 +3,14 @@
  * Rings of calls: A's worker calls B, whose worker calls C, whose worker calls A. None of them would ever be answered, so
  * whoever closes the ring is refused.
  *
- * A worker that is about to wait for another actor, for an answer, for room or for its end, without a deadline, notes that in its own
- * actor, under one lock for all, after following the notes from the other actor on: if they lead back to its own, there
- * is a ring. Whoever notes last sees the others' notes, so exactly one is refused. An actor that a note leads to is
- * alive, because the worker that made the note holds an end of it while it waits; the note is taken back under the same
- * lock. Only workers pay for this.
+ * An actor's server that is about to wait for another actor, for an answer, for room or for its end, without a deadline,
+ * notes that in itself, under one lock for all, after following the notes from the other actor on: if they lead back to
+ * its own, there is a ring. Whoever notes last sees the others' notes, so exactly one is refused. An actor that a note
+ * leads to is alive, because the server that made the note holds an end of it while it waits; the note is taken back
+ * under the same lock. Only servers pay for this.
  *
- * An aborted worker is no part of a ring: its wait is refused, or shielded, which others cannot see. Nor are waits with
- * a deadline, and those of jobs that a body has started. */
+ * An aborted server is no part of a ring: its wait is refused, or shielded, which others cannot see. Nor are waits with
+ * a deadline, those of jobs that a body has started, and pools, one server of which does not stand for the others. */
 #include "actor/actor.h"
 
 #include <stdio.h>
@@ -45,24 +45,26 @@ static void spell_out(haft__record *const *workers, unsigned n, bool is_longer)
 #endif
 }
 
-static bool is_aborted(const haft__actor *a)
+/* The note that leads on from an actor, or null. */
+static const haft__actor *next_of(const haft__actor *at)
 {
-    return (haft__load_relaxed(&a->worker->state) & HAFT__ABORT) != 0;
+    const haft__server *s = &at->sole; /* unused, and so without a note, in a pool */
+    return s->waits_on != NULL && (haft__load_relaxed(&s->record->state) & HAFT__ABORT) == 0 ? s->waits_on : NULL;
 }
 
-static bool note_wait(haft__actor *own, haft__actor *target)
+static bool note_wait(haft__server *own, haft__actor *target)
 {
-    haft__record *workers[NAMED] = { own->worker };
+    haft__record *workers[NAMED] = { own->record };
     unsigned n = 1;
     haft__lock_acquire(&notes_lock);
-    const haft__actor *at = target;
-    while (at != own && at->waits_on != NULL && !is_aborted(at)) {
+    const haft__actor *at = target, *next;
+    while (at != own->core && (next = next_of(at)) != NULL) {
         if (n < NAMED)
-            workers[n] = at->worker; /* it waits, so it is there */
+            workers[n] = at->sole.record; /* it waits, so it is there */
         n++;
-        at = at->waits_on;
+        at = next;
     }
-    bool is_ring = at == own;
+    bool is_ring = at == own->core;
     if (!is_ring)
         own->waits_on = target;
     haft__lock_release(&notes_lock);
@@ -71,20 +73,20 @@ static bool note_wait(haft__actor *own, haft__actor *target)
     return !is_ring;
 }
 
-bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__actor **own)
+bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__server *own, haft__server **noted)
 {
-    *own = me->deadline == INT64_MAX ? haft__actor_here(me) : NULL;
-    if (*own == NULL || note_wait(*own, a))
+    *noted = own != NULL && me->deadline == INT64_MAX && !own->core->is_pool ? own : NULL;
+    if (*noted == NULL || note_wait(own, a))
         return true;
-    *own = NULL;
+    *noted = NULL;
     return false;
 }
 
-void haft__actor_end_wait(haft__actor *own)
+void haft__actor_end_wait(haft__server *noted)
 {
-    if (own == NULL)
+    if (noted == NULL)
         return;
     haft__lock_acquire(&notes_lock);
-    own->waits_on = NULL;
+    noted->waits_on = NULL;
     haft__lock_release(&notes_lock);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The worker: takes messages one by one and runs them behind a wall, until it has drained, is aborted, or dies of a
- * panic. The protocol stands in actor.h. */
+ * A server: takes messages one by one and runs them behind a wall, until the actor has drained or is dead, it is surplus,
+ * is aborted, or its message panics. The protocol stands in actor.h. */
 #include "actor/actor.h"
 
 #include "base/copy.h"
+#include "sched/sched.h"
 #include "wait/wait.h"
 
 typedef struct run {
@@ -12,6 +13,7 @@ typedef struct run {
     void *state, *frame;
     size_t size;
     int code;
+    int64_t due, began, ended; /* when times are measured */
 } run;
 
 /* Called as what it is; see haft__call_body. */
@@ -28,9 +30,10 @@ call_message(void *argument)
         r->code = r->body(r->state, r->frame);
 }
 
-haft__record *haft__actor_refuse(haft__message *m, int code)
+haft__record *haft__actor_refuse(haft__actor *a, haft__message *m, int code)
 {
     haft__record *caller = m->caller;
+    haft__actor_end_own_wait(a, &m->own_wait);
     m->end = HAFT_NOT_STARTED;
     m->code = code;
     /* Release: partner of the acquire of the caller, whose node it is again from here on. */
@@ -38,13 +41,15 @@ haft__record *haft__actor_refuse(haft__message *m, int code)
     return caller;
 }
 
-static void wake_answered(haft__actor *a)
+static void wake_answered(haft__server *s)
 {
-    haft__record *record = a->to_wake;
-    a->to_wake = NULL;
+    haft__record *record = s->to_wake;
+    s->to_wake = NULL;
     if (record != NULL)
         haft__wake(record);
 }
+
+/* --- what next ---------------------------------------------------------------------------------------------------- */
 
 static haft__message *take_queued(haft__actor *a)
 {
@@ -57,81 +62,161 @@ static haft__message *take_queued(haft__actor *a)
     return HAFT__CONTAINER(link, haft__message, link);
 }
 
-/* The next message, or null: drained or aborted. Waits. The lock is held on entry and on return. */
-static haft__message *next(haft__actor *a, haft__root *me)
+/* More servers than wanted, and somebody is left who does not wait for the pool itself. */
+static bool is_surplus(const haft__actor *a)
 {
+    return a->serving > a->wanted && a->serving - 1 > a->own_waiters;
+}
+
+static void leave_idle(haft__server *s)
+{
+    haft__server **at = &s->core->idle;
+    while (*at != s)
+        at = &(*at)->next_idle;
+    *at = s->next_idle;
+    s->is_idle = false;
+}
+
+/* Waits for a message or something else that is new. The lock is held on entry and on return. */
+static void wait_idle(haft__server *s, haft__root *me)
+{
+    haft__actor *a = s->core;
+    s->is_idle = true;
+    s->next_idle = a->idle;
+    a->idle = s;
+    /* Without room its caster is on the way, and wakes a server. */
+    if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
+        me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
+    haft__lock_release(&a->lock);
+    wake_answered(s);
+    haft__park();
+    me->deadline = INT64_MAX;
+    haft__lock_acquire(&a->lock);
+    if (s->is_idle)
+        leave_idle(s);
+}
+
+/* After many messages without a wait a task lets others run. A thread is not asked: the kernel takes turns. The lock is
+ * held on entry and on return. */
+static void give_turn(haft__server *s, const haft__root *me)
+{
+    haft__lock_release(&s->core->lock);
+    wake_answered(s);
+    if (me->stack != NULL)
+        haft__sched_yield(haft__here_or_null()->worker);
+    haft__lock_acquire(&s->core->lock);
+}
+
+/* The next message, or null: the server is to leave. Waits. The lock is held on entry and on return. */
+static haft__message *next(haft__server *s, haft__root *me, unsigned *turns)
+{
+    haft__actor *a = s->core;
     for (;;) {
-        if (haft__refusal_on_entry(me) != 0)
+        if (__builtin_expect(++*turns > HAFT__ACTOR_TURNS, 0)) {
+            *turns = 0;
+            give_turn(s, me);
+        }
+        if (haft__refusal_on_entry(me) != 0 || a->is_dead || is_surplus(a))
             return NULL;
         if (!haft__list_is_empty(&a->timers) && !a->is_closing)
             haft__actor_run_timers(a);
         haft__message *m = take_queued(a);
         if (m != NULL || a->is_closing)
             return m;
-        a->is_idle = true;
-        /* Without room its caster is on the way, and wakes the worker. */
-        if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
-            me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
-        haft__lock_release(&a->lock);
-        wake_answered(a);
-        haft__park();
-        me->deadline = INT64_MAX;
-        haft__lock_acquire(&a->lock);
-        a->is_idle = false;
+        wait_idle(s, me);
+        *turns = 0;
     }
 }
 
-/* Makes the scratch large enough. The lock is not held. */
-static bool grow_scratch(haft__actor *a, size_t size)
+/* --- messages ----------------------------------------------------------------------------------------------------- */
+
+/* The body, behind a wall. The lock is not held. */
+static haft__panic *run_body(haft__server *s, haft__root *me, run *r)
 {
-    if (size <= a->scratch_size)
+    r->state = s->core->state;
+    if (__builtin_expect(!s->core->measures, 1))
+        return haft__catch_call(me, call_message, r);
+    r->began = haft__os->now();
+    haft__panic *panic = haft__catch_call(me, call_message, r);
+    r->ended = haft__os->now();
+    return panic;
+}
+
+static void add_time(int64_t *sum, int64_t *longest, int64_t time)
+{
+    if (time < 0) /* a timer's clock may be ahead of another processor's */
+        time = 0;
+    *sum += time;
+    if (time > *longest)
+        *longest = time;
+}
+
+/* The lock is held. */
+static void count(haft__actor *a, const run *r, const haft__panic *panic)
+{
+    a->stats.served++;
+    a->stats.panicked += panic != NULL;
+    if (__builtin_expect(!a->measures, 1))
+        return;
+    add_time(&a->stats.waited, &a->stats.longest_wait, r->began - r->due);
+    add_time(&a->stats.worked, &a->stats.longest_work, r->ended - r->began);
+}
+
+/* Makes the scratch large enough. The lock is not held. */
+static bool grow_scratch(haft__server *s, size_t size)
+{
+    if (size <= s->scratch_size)
         return true;
     void *larger = haft__os->allocate(size, HAFT__FRAME_ALIGNMENT);
     if (larger == NULL)
         return false;
-    if (a->scratch != NULL)
-        haft__os->release(a->scratch);
-    a->scratch = larger;
-    a->scratch_size = size;
+    if (s->scratch != NULL)
+        haft__os->release(s->scratch);
+    s->scratch = larger;
+    s->scratch_size = size;
     return true;
 }
 
 /* Moves the frame of a call in. False: no memory, and it was answered. The lock is held on entry and on return. */
-static bool begin_call(haft__actor *a, haft__message *m)
+static bool begin_call(haft__server *s, haft__message *m)
 {
-    bool small = m->size <= HAFT__ACTOR_COPY_MAX && m->size <= a->scratch_size;
+    haft__actor *a = s->core;
+    bool small = m->size <= HAFT__ACTOR_COPY_MAX && m->size <= s->scratch_size;
     if (!small) {
         haft__store_relaxed(&m->fate, HAFT__MESSAGE_COPYING);
         haft__lock_release(&a->lock);
-        wake_answered(a);
-        bool grown = grow_scratch(a, m->size < HAFT__ACTOR_COPY_MAX ? HAFT__ACTOR_COPY_MAX : m->size);
+        wake_answered(s);
+        bool grown = grow_scratch(s, m->size < HAFT__ACTOR_COPY_MAX ? HAFT__ACTOR_COPY_MAX : m->size);
         if (grown)
-            haft__copy(a->scratch, m->frame, m->size);
+            haft__copy(s->scratch, m->frame, m->size);
         haft__lock_acquire(&a->lock);
         if (!grown) {
-            a->to_wake = haft__actor_refuse(m, HAFT_ENOMEM);
+            s->to_wake = haft__actor_refuse(a, m, HAFT_ENOMEM);
             return false;
         }
     } else {
-        haft__copy(a->scratch, m->frame, m->size);
+        haft__copy(s->scratch, m->frame, m->size);
     }
     haft__store_relaxed(&m->fate, HAFT__MESSAGE_BEGUN);
-    a->current = m;
+    m->server = s;
+    s->current = m;
     return true;
 }
 
 /* Answers the call that ran, if its caller is still there. The lock is held on entry and on return. */
-static void answer(haft__actor *a, haft__message *m, const run *r, const haft__panic *panic)
+static void answer(haft__server *s, haft__message *m, const run *r, const haft__panic *panic)
 {
+    haft__actor *a = s->core;
     if (m->size > HAFT__ACTOR_COPY_MAX) {
         haft__store_relaxed(&m->fate, HAFT__MESSAGE_COPYING);
         haft__lock_release(&a->lock);
-        haft__copy(m->frame, a->scratch, m->size);
+        haft__copy(m->frame, s->scratch, m->size);
         haft__lock_acquire(&a->lock);
     } else {
-        haft__copy(m->frame, a->scratch, m->size);
+        haft__copy(m->frame, s->scratch, m->size);
     }
-    a->current = NULL;
+    s->current = NULL;
+    haft__actor_end_own_wait(a, &m->own_wait);
     m->end = panic != NULL ? HAFT_PANICKED : HAFT_RETURNED;
     m->code = panic != NULL ? 0 : r->code;
     if (panic != NULL && m->panic != NULL) {
@@ -139,37 +224,39 @@ static void answer(haft__actor *a, haft__message *m, const run *r, const haft__p
         m->panic->payload = NULL; /* it stays with the one panic that there is */
         m->panic->payload_drop = NULL;
     }
-    a->to_wake = m->caller;
+    s->to_wake = m->caller;
     haft__store_release(&m->fate, HAFT__MESSAGE_ANSWERED); /* see haft__actor_refuse */
 }
 
-haft__record *haft__actor_answer_left(haft__actor *a)
+haft__record *haft__actor_answer_left(haft__server *s)
 {
     static const haft__panic left = { .info = { .message = "the thread was ended by pthread_exit" } };
-    haft__lock_acquire(&a->lock);
-    if (a->current != NULL) {
+    haft__lock_acquire(&s->core->lock);
+    if (s->current != NULL) {
         run r = { 0 };
-        answer(a, a->current, &r, &left);
+        answer(s, s->current, &r, &left);
     }
-    haft__record *caller = a->to_wake;
-    a->to_wake = NULL;
-    haft__lock_release(&a->lock);
+    haft__record *caller = s->to_wake;
+    s->to_wake = NULL;
+    haft__lock_release(&s->core->lock);
     return caller;
 }
 
-static haft__panic *serve_call(haft__actor *a, haft__root *me, haft__message *m)
+static haft__panic *serve_call(haft__server *s, haft__root *me, haft__message *m)
 {
+    haft__actor *a = s->core;
     haft_drop_fn *drop = m->drop;
-    run r = { .body = m->body, .state = a->state, .size = m->size };
-    if (!begin_call(a, m))
+    run r = { .body = m->body, .size = m->size, .due = m->due };
+    if (!begin_call(s, m))
         return NULL;
-    r.frame = a->scratch;
+    r.frame = s->scratch;
     haft__lock_release(&a->lock);
-    wake_answered(a);
-    haft__panic *panic = haft__catch_call(me, call_message, &r);
+    wake_answered(s);
+    haft__panic *panic = run_body(s, me, &r);
     haft__lock_acquire(&a->lock);
-    if (a->current == m) {
-        answer(a, m, &r, panic);
+    count(a, &r, panic);
+    if (s->current == m) {
+        answer(s, m, &r, panic);
     } else if (drop != NULL && r.size != 0) {
         /* The caller has left, and its frame is ours. */
         haft__lock_release(&a->lock);
@@ -185,21 +272,23 @@ static void drop_frame(const haft__message *m)
         haft__actor_drop_object(m->drop, m->frame);
 }
 
-static haft__panic *serve_cast(haft__actor *a, haft__root *me, haft__message *m)
+static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m)
 {
-    run r = { .body = m->body, .state = a->state, .frame = m->frame, .size = m->size };
+    haft__actor *a = s->core;
+    run r = { .body = m->body, .frame = m->frame, .size = m->size, .due = m->due };
     haft__record *caster = m->takes_room ? haft__actor_release_room(a) : NULL;
     m->takes_room = false;
-    a->running = m;
+    s->running = m;
     haft__lock_release(&a->lock);
-    wake_answered(a);
+    wake_answered(s);
     if (caster != NULL)
         haft__wake(caster);
-    haft__panic *panic = haft__catch_call(me, call_message, &r);
+    haft__panic *panic = run_body(s, me, &r);
     if (m->period == 0)
         drop_frame(m);
     haft__lock_acquire(&a->lock);
-    a->running = NULL;
+    count(a, &r, panic);
+    s->running = NULL;
     if (m->period != 0) {
         /* Turns that have passed meanwhile are skipped. */
         int64_t late = haft__os->now() - m->due;
@@ -218,8 +307,23 @@ static haft__panic *serve_cast(haft__actor *a, haft__root *me, haft__message *m)
     return panic;
 }
 
-/* Nothing more is begun: answers every call that waits. Frames of casts are left for haft__actor_dispose. The lock is not
- * held. */
+/* Runs one message. The lock is held on entry and on return. */
+static haft__panic *serve_one(haft__server *s, haft__root *me, haft__message *m)
+{
+    if (m->lane != NULL)
+        haft__lane_begin(s, m);
+    haft__panic *panic = m->caller != NULL ? serve_call(s, me, m) : serve_cast(s, me, m);
+    if (s->lane != NULL) {
+        haft__message *follower = haft__lane_leave(s->lane);
+        if (follower != NULL) /* this server is free for one more */
+            haft__list_append(follower->urgent ? &s->core->urgent : &s->core->ordinary, &follower->link);
+    }
+    return panic;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+/* Nothing more is begun: answers every call that waits. Frames of casts are left to be disposed of. The lock is not held. */
 static void refuse_calls(haft__actor *a, haft__link *queue)
 {
     haft__lock_acquire(&a->lock);
@@ -230,13 +334,23 @@ static void refuse_calls(haft__actor *a, haft__link *queue)
             continue;
         haft__list_remove(&m->link);
         a->queued--;
-        haft__record *caller = haft__actor_refuse(m, HAFT_ECLOSED);
+        haft__record *caller = haft__actor_refuse(a, m, HAFT_ECLOSED);
         haft__lock_release(&a->lock);
         haft__wake(caller);
         haft__lock_acquire(&a->lock);
         at = queue->next; /* anything may have been withdrawn meanwhile */
     }
     haft__lock_release(&a->lock);
+}
+
+static void empty_lanes(haft__actor *a)
+{
+    bool is_more = a->is_pool;
+    while (is_more) {
+        haft__lock_acquire(&a->lock);
+        is_more = haft__lane_empty_one(a);
+        haft__lock_release(&a->lock);
+    }
 }
 
 static void dispose_of_queue(haft__actor *a, haft__link *queue)
@@ -255,11 +369,16 @@ static void dispose_of_queue(haft__actor *a, haft__link *queue)
     }
 }
 
-void haft__actor_dispose(haft__actor *a)
+static void dispose_of_messages(haft__actor *a)
 {
     dispose_of_queue(a, &a->urgent);
     dispose_of_queue(a, &a->ordinary);
     dispose_of_queue(a, &a->timers);
+}
+
+void haft__actor_dispose(haft__actor *a)
+{
+    dispose_of_messages(a);
     if (!a->is_state_gone && a->state_drop != NULL)
         haft__actor_drop_object(a->state_drop, a->state);
     a->is_state_gone = true;
@@ -267,52 +386,74 @@ void haft__actor_dispose(haft__actor *a)
 
 void haft__actor_refuse_all(haft__actor *a)
 {
+    empty_lanes(a);
     refuse_calls(a, &a->urgent);
     refuse_calls(a, &a->ordinary);
     haft__actor_closed(a);
 }
 
-/* Nobody can ask for the payload of the panic any more once the owner has gone. The lock is not held. */
-static void end(haft__actor *a, haft__panic *panic)
+/* The server has left its loop; if `ends`, nothing more is begun. The lock is not held. */
+static void end(haft__server *s, bool ends, haft__panic *panic)
 {
-    haft__actor_refuse_all(a);
-    dispose_of_queue(a, &a->urgent);
-    dispose_of_queue(a, &a->ordinary);
-    dispose_of_queue(a, &a->timers);
+    haft__actor *a = s->core;
+    if (ends) {
+        haft__actor_refuse_all(a);
+        dispose_of_messages(a);
+    }
     haft__lock_acquire(&a->lock);
-    a->is_worker_done = true;
-    bool is_mine = a->is_owner_gone;
+    bool is_last = --a->present == 0, is_owner_gone = a->is_owner_gone;
+    a->is_worker_done = is_last;
     haft__lock_release(&a->lock);
-    if (is_mine && panic != NULL)
+    if (is_owner_gone && panic != NULL) /* nobody can ask for its payload any more */
         haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &panic->info);
-    if (is_mine)
+    if (is_last && is_owner_gone)
         haft__actor_dispose(a);
 }
 
-int haft__actor_serve(haft__actor **frame)
+/* A panic that is nobody's outcome. */
+static void forget(haft__panic *panic)
 {
-    haft__actor *a = *frame;
+    haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
+}
+
+int haft__actor_serve(haft__server **frame)
+{
+    haft__server *s = *frame;
+    haft__actor *a = s->core;
     haft__root *me = haft__here_or_null()->root;
     haft__panic *panic = NULL;
     haft__message *m;
+    unsigned turns = 0;
     haft__lock_acquire(&a->lock);
-    while (panic == NULL && (m = next(a, me)) != NULL) {
-        panic = m->caller != NULL ? serve_call(a, me, m) : serve_cast(a, me, m);
+    while (panic == NULL && (m = next(s, me, &turns)) != NULL) {
+        panic = serve_one(s, me, m);
         if (panic != NULL && a->on_panic == HAFT_KEEP_SERVING) {
             haft__lock_release(&a->lock);
-            wake_answered(a);
-            haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
+            wake_answered(s);
+            forget(panic);
             panic = NULL;
             haft__lock_acquire(&a->lock);
         }
     }
-    a->is_closing = true;
-    a->is_dead = true;
-    a->has_panicked = panic != NULL;
+    s->has_left = true;
+    bool ends = --a->serving == 0 || panic != NULL || me->told;
+    bool is_first_panic = panic != NULL && !a->has_panicked;
+    if (ends)
+        a->is_closing = a->is_dead = true;
+    a->has_panicked = a->has_panicked || panic != NULL;
+    /* Whoever woke this server for a message needs another one. */
+    haft__record *instead =
+        haft__list_is_empty(&a->ordinary) && haft__list_is_empty(&a->urgent) ? NULL : haft__actor_take_idle(a);
     haft__lock_release(&a->lock);
-    wake_answered(a);
+    wake_answered(s);
+    if (instead != NULL)
+        haft__wake(instead);
     haft__shield shield = haft__shield_raise(me);
-    end(a, panic);
+    if (panic != NULL && !is_first_panic) {
+        forget(panic);
+        panic = NULL;
+    }
+    end(s, ends, panic);
     haft__shield_lower(me, shield);
     if (panic != NULL)
         haft__panic_raise(me, panic);
