@@ -114,7 +114,10 @@ static haft_child_info info_of(struct stage *s, int id)
 static void order(struct stage *s, int id, enum order what)
 {
     atomic_store(&s->orders[id], what);
-    haft_unpark(info_of(s, id).job); /* null, if it saw the order before its first wait, and has ended */
+    haft_child_info info;
+    /* It may have seen the order before its first wait, have ended, and even be forgotten. */
+    if (haft_supervisor_child(s->sup, names[id], &info) == 0)
+        haft_unpark(info.job);
 }
 
 static void check_events(struct stage *s, const char *expected)

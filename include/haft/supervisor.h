@@ -121,6 +121,42 @@ HAFT_MUST_ HAFT_API_ haft_supervisor *haft_supervisor_new_raw(const haft_supervi
 HAFT_API_ int haft_supervise_raw(haft_supervisor *sup, haft_fn *body, const void *frame, size_t size, size_t alignment,
                                  const haft_child_options *options);
 
+/* haft_supervise_actor(sup, &actor, &state, options...)
+ *
+ * haft_actor_start under a supervisor. A body that panics does not end the actor but its state: the message's caller gets
+ * HAFT_EPANIC, the message is not tried again, and the worker stops serving until the supervisor starts it again, with a
+ * fresh copy of the state that was given here. The mailbox, what is queued in it, timers, and all clients stay; whoever
+ * calls meanwhile waits. What the worker had locked is released, as by its end. The same happens, behind the message that
+ * is being served, when the actor is started again because of a sibling; a message that takes longer than .grace then is
+ * aborted.
+ *
+ * The state is a template that owns nothing: each copy that is made of it, the first included, is what bodies make of it
+ * then, and goes to .drop when the next one takes its place.
+ *
+ * The caller owns the actor as after haft_actor_start, and joins or drops it when it likes, before the supervisor or after.
+ * The actor ends, and is not started again, when its owner stops or aborts it or its last client is gone: that is no death.
+ * A panic while it drains ends it, too, and so does pthread_exit in a body. When the supervisor stops, it is stopped,
+ * given .grace to drain, and aborted. When the supervisor gives up, or ends while the worker waits to be started again,
+ * the actor ends as by the last panic: what is queued is refused with HAFT_ECLOSED, and haft_actor_join returns
+ * HAFT_EPANIC with the state as the panic left it.
+ *
+ * 0; HAFT_ECLOSED, HAFT_ENOMEM, HAFT_EAGAIN, HAFT_EINVAL, HAFT_ESHUTDOWN, HAFT_EFORKED as haft_supervise and
+ * haft_actor_start: the state was not taken and the actor is null. Never suspends. From any thread and job. */
+typedef struct haft_supervised_actor_options {
+    size_t size_;
+    const char *place_;
+    haft_kind kind; /* HAFT_TASK or HAFT_THREAD */
+    const char *name;
+    size_t stack_size;
+    haft_drop_fn *drop; /* disposes of each copy of the state but the one that a join takes back; or null */
+    bool pinned;
+    haft_runtime *runtime; /* null: the supervisor's */
+    size_t capacity;       /* casts that may be queued; 0: 32 */
+    int64_t grace;         /* nanoseconds to drain, or to end a message, before an abort; 0: none */
+} haft_supervised_actor_options;
+HAFT_API_ int haft_supervise_actor_raw(haft_supervisor *sup, haft_actor_end *actor, const void *state, size_t size,
+                                       size_t alignment, const haft_supervised_actor_options *options);
+
 /* haft_supervisor_child(sup, name, &info): describes the first child of that name. 0; HAFT_EINVAL: there is none. What
  * is said of a child lasts until it is removed. Never suspends. */
 HAFT_API_ int haft_supervisor_child(haft_supervisor *sup, const char *name, haft_child_info *info);
@@ -161,6 +197,13 @@ HAFT_API_ int haft_supervisor_drop(haft_supervisor **sup);
                        HAFT_CHILD_OPTIONS_(__VA_ARGS__))
 #define HAFT_CHILD_OPTIONS_(...)                                                                                       \
     (&(haft_child_options){ .size_ = sizeof(haft_child_options), .place_ = HAFT_HERE_, __VA_ARGS__ })
+
+#define haft_supervise_actor(sup, actor, ...) haft_supervise_actor_at_(sup, actor, __VA_ARGS__, )
+#define haft_supervise_actor_at_(sup, actor, state, ...)                                                               \
+    haft_supervise_actor_raw((sup), &(actor)->owner_, (state), HAFT_STATE_SIZE_(actor, state),                         \
+                             HAFT_FRAME_ALIGN_(state),                                                                 \
+                             (&(haft_supervised_actor_options){                                                        \
+                                 .size_ = sizeof(haft_supervised_actor_options), .place_ = HAFT_HERE_, __VA_ARGS__ }))
 
 #endif /* !__cplusplus */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The beginning and end of actors and their servers, and their ends. The protocol stands in actor.h. */
-#include "actor/actor.h"
+#include "actor/supervisor.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ static void free_actor(haft__actor *a)
     haft__os->release(a);
 }
 
-static void ref(haft__actor *a)
+void haft__actor_ref(haft__actor *a)
 {
     haft__fetch_add_acq_rel(&a->refs, 1);
 }
@@ -155,6 +155,8 @@ static void server_ended(void *group, haft__job *job)
     bool kills = kills_by_ending(s, job->record.end == HAFT_PANICKED);
     haft_outcome outcome;
     haft__job_reap(job, NULL, 0, &outcome);
+    if (s->core->child != NULL)
+        haft__child_is_gone(s->core->child, &outcome);
     forget_server(s, kills, &outcome);
 }
 
@@ -233,7 +235,7 @@ int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_opt
             haft__os->release(s);
         return rc;
     }
-    ref(a);
+    haft__actor_ref(a);
     job->record.flags |= HAFT__ALWAYS_BEGINS;
     rc = haft__job_start(job);
     if (rc != 0) {
@@ -544,7 +546,7 @@ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client)
         return HAFT_EFORKED;
     if (a == NULL)
         return HAFT_ESTALE;
-    ref(a);
+    haft__actor_ref(a);
     haft__lock_acquire(&a->lock);
     a->clients++;
     haft__lock_release(&a->lock);
@@ -560,7 +562,7 @@ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak
         return HAFT_EFORKED;
     if (a == NULL)
         return HAFT_ESTALE;
-    ref(a);
+    haft__actor_ref(a);
     weak->core_ = a;
     return 0;
 }
@@ -580,7 +582,7 @@ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client)
     haft__lock_release(&a->lock);
     if (is_closing)
         return HAFT_ECLOSED;
-    ref(a);
+    haft__actor_ref(a);
     client->core_ = a;
     return 0;
 }

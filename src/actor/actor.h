@@ -128,6 +128,9 @@ typedef struct haft__server {
     bool has_left;                    /* its loop */
 } haft__server;
 
+/* What becomes of the server of a supervised actor that is down. */
+enum haft__verdict { HAFT__VERDICT_NONE, HAFT__VERDICT_AGAIN, HAFT__VERDICT_END };
+
 typedef struct haft_actor_core {
     haft__group_done *done; /* first */
     haft__lock lock;
@@ -159,6 +162,9 @@ typedef struct haft_actor_core {
     bool has_panicked; /* and ended by that */
     bool is_panic_told;
     haft_on_message_panic on_panic;
+    struct haft__child *child; /* of a supervisor, or null; see supervised.c */
+    enum haft__verdict verdict;
+    bool is_pausing; /* the server is to go down before its next message */
     bool measures;
     haft_actor_statistics stats;
 
@@ -225,6 +231,8 @@ int haft__actor_serve(haft__server **frame);
 haft__record *haft__actor_refuse(haft__actor *a, haft__message *m, int code);
 /* Answers the call whose body was left by pthread_exit, if there is one; whom to wake. The lock is not held. */
 haft__record *haft__actor_answer_left(haft__server *s);
+/* Wakes whom the server has answered last. The server's own; the lock is not held. */
+void haft__actor_wake_answered(haft__server *s);
 /* Tells every caller and caster that nothing more will begin. */
 void haft__actor_refuse_all(haft__actor *a);
 /* Gives what is queued, pending and not taken back to its droppers. */
@@ -248,6 +256,16 @@ static inline haft__record *haft__actor_take_idle(haft__actor *a)
     s->is_idle = false;
     return s->record;
 }
+
+/* --- supervised.c --- */
+
+/* The server is about to leave its loop, for that panic or for none. True: a supervisor starts it again; there is no panic
+ * any more, and the state is a fresh one. The lock is held on entry and on return. Suspends. */
+bool haft__actor_goes_on(haft__server *s, haft__root *me, haft__panic **panic);
+/* The keeper's: what becomes of a server that is down; that it is to go down; that its body is to be interrupted for that. */
+void haft__actor_give_verdict(haft__actor *a, enum haft__verdict verdict);
+void haft__actor_pause(haft__actor *a);
+void haft__actor_abort_sole(haft__actor *a);
 
 /* --- ring.c --- */
 
@@ -273,6 +291,7 @@ static inline haft__server *haft__server_here(const haft__root *me)
  * memory. Its one end is the caller's. */
 haft__actor *haft__actor_new(size_t room, const void *state, size_t size, size_t alignment,
                              const haft_actor_options *options);
+void haft__actor_ref(haft__actor *a);
 void haft__actor_unref(haft__actor *a);
 /* Starts a server, in memory that is zero but for `lane`; unless it is the sole one, it is freed with its end. 0; HAFT_ECLOSED,
  * or what haft_spawn returns: it is freed already. */

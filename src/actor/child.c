@@ -10,18 +10,48 @@
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
+/* The lock is held on entry, not on return; its release is the last touch. */
+static void tell_of_end(haft__child *c)
+{
+    haft_supervisor *sup = c->sup;
+    if (!c->has_ended)
+        haft__list_append(&sup->ended, &c->ended);
+    c->has_ended = true;
+    haft__record *keeper = sup->keeper;
+    haft__lock_release(&sup->lock);
+    haft__wake(keeper);
+}
+
 /* The end of a run, told by its finisher. */
 static void run_ended(void *group, haft__job *job)
 {
     haft__child *c = group;
     (void)job;
-    haft_supervisor *sup = c->sup;
-    haft__lock_acquire(&sup->lock);
-    c->has_ended = true;
-    haft__list_append(&sup->ended, &c->ended);
-    haft__record *keeper = sup->keeper;
-    haft__lock_release(&sup->lock);
-    haft__wake(keeper);
+    haft__lock_acquire(&c->sup->lock);
+    tell_of_end(c);
+}
+
+/* The outcome of an actor's run, without the payload of a panic, which stays with the actor. */
+static void report(haft__child *c, const haft_outcome *out)
+{
+    c->report = *out;
+    c->report.panic.payload = NULL;
+    c->report.panic.payload_drop = NULL;
+}
+
+void haft__child_is_down(haft__child *c, const haft_outcome *out)
+{
+    haft__lock_acquire(&c->sup->lock);
+    report(c, out);
+    tell_of_end(c);
+}
+
+void haft__child_is_gone(haft__child *c, const haft_outcome *out)
+{
+    haft__lock_acquire(&c->sup->lock);
+    report(c, out);
+    c->is_gone = true;
+    tell_of_end(c);
 }
 
 static char *copy_name(const char *name)
@@ -81,8 +111,14 @@ void haft__child_free(haft__child *c)
     haft__os->release(c);
 }
 
-void haft__child_drop_template(haft__child *c)
+void haft__child_retire(haft__child *c)
 {
+    haft__lock_acquire(&c->sup->lock);
+    haft__actor *actor = c->actor;
+    c->actor = NULL;
+    haft__lock_release(&c->sup->lock);
+    if (actor != NULL)
+        haft__actor_unref(actor);
     if (c->drop != NULL && c->size != 0)
         haft__actor_drop_object(c->drop, c->template);
     c->drop = NULL;
@@ -90,9 +126,25 @@ void haft__child_drop_template(haft__child *c)
 
 /* --- a run -------------------------------------------------------------------------------------------------------- */
 
+/* The worker is down, and takes a fresh state; this cannot fail. */
+static void start_actor_again(haft__child *c)
+{
+    c->started = haft__os->now();
+    haft__lock_acquire(&c->sup->lock);
+    c->state = HAFT__CHILD_RUNNING;
+    c->runs++;
+    c->sup->due--;
+    haft__lock_release(&c->sup->lock);
+    haft__actor_give_verdict(c->actor, HAFT__VERDICT_AGAIN);
+}
+
 int haft__child_start(haft__child *c)
 {
     haft_supervisor *sup = c->sup;
+    if (c->actor != NULL) {
+        start_actor_again(c);
+        return 0;
+    }
     const haft__job_spec spec = { .body = c->body,
                                   .frame = c->template,
                                   .size = c->size,
@@ -105,6 +157,7 @@ int haft__child_start(haft__child *c)
     int rc = haft__job_make(&spec, &job);
     if (rc != 0)
         return rc;
+    job->record.flags |= HAFT__SUPERVISED;
     c->started = haft__os->now();
     haft__lock_acquire(&sup->lock);
     c->state = HAFT__CHILD_RUNNING; /* before it starts, because it may have ended when that returns */
@@ -132,7 +185,12 @@ void haft__child_reap(haft__child *c)
     haft__job *job = c->job;
     c->job = NULL; /* before the slot is recycled: nobody may find somebody else in it */
     c->has_ended = false;
+    if (c->actor != NULL)
+        c->last = c->report;
+    c->is_final = c->is_gone;
     haft__lock_release(&c->sup->lock);
+    if (c->actor != NULL)
+        return;
     haft__job_reap(job, NULL, 0, &out);
     if (out.panic.payload != NULL && out.panic.payload_drop != NULL)
         haft__actor_drop_object(out.panic.payload_drop, out.panic.payload);
@@ -160,6 +218,10 @@ int haft__child_code(const haft__child *c)
 /* Aborts the run. A blocking call that nobody has begun ends here. */
 static void abort_run(haft__child *c)
 {
+    if (c->actor != NULL) {
+        haft__actor_abort_sole(c->actor);
+        return;
+    }
     haft__lock_acquire(&c->sup->lock);
     bool runs = !c->has_ended;
     haft__job *job = c->job;
@@ -189,15 +251,24 @@ static bool await_end(haft__child *c, haft__root *me, int64_t until)
     return has_ended;
 }
 
-bool haft__child_stop(haft__child *c)
+static void ask(haft__child *c, bool for_good)
+{
+    if (c->actor != NULL && for_good)
+        haft_actor_stop_raw(&(haft_actor_end){ c->actor });
+    else if (c->actor != NULL)
+        haft__actor_pause(c->actor);
+    else if (c->stop != NULL)
+        haft__actor_drop_object(c->stop, c->template);
+}
+
+bool haft__child_stop(haft__child *c, bool for_good)
 {
     haft__root *me = haft__here_or_null()->root;
     haft__lock_acquire(&c->sup->lock);
     bool was_over = c->has_ended;
     haft__lock_release(&c->sup->lock);
     if (!was_over) {
-        if (c->stop != NULL)
-            haft__actor_drop_object(c->stop, c->template);
+        ask(c, for_good);
         int64_t until;
         if (__builtin_add_overflow(haft__os->now(), c->grace, &until))
             until = INT64_MAX;
@@ -213,16 +284,43 @@ bool haft__child_stop(haft__child *c)
     return was_over;
 }
 
+/* An actor whose worker is down will not be started again: it ends. */
+static void dismiss(haft__child *c)
+{
+    haft_supervisor *sup = c->sup;
+    haft__root *me = haft__here_or_null()->root;
+    haft__lock_acquire(&sup->lock);
+    bool was_gone = c->is_gone;
+    haft__lock_release(&sup->lock);
+    if (was_gone)
+        return;
+    haft__actor_give_verdict(c->actor, HAFT__VERDICT_END);
+    haft__lock_acquire(&sup->lock);
+    while (!c->is_gone)
+        haft__keeper_sleep(sup, me, INT64_MAX);
+    haft__list_remove(&c->ended);
+    haft__lock_release(&sup->lock);
+    haft__child_reap(c);
+}
+
+void haft__child_end(haft__child *c)
+{
+    if (c->state == HAFT__CHILD_RUNNING)
+        haft__child_stop(c, true);
+    if (c->state != HAFT__CHILD_DONE && c->actor != NULL)
+        dismiss(c);
+}
+
 /* --- who is here -------------------------------------------------------------------------------------------------- */
 
 bool haft__child_is_here(const haft_supervisor *sup, const haft__root *me)
 {
     if (me->record == sup->keeper)
         return true;
-    haft__job *job = haft__job_here(me);
-    /* Acquire: partner of the exchange of haft_set_add, which says by the flag that `group` was written. */
-    if (job == NULL || (haft__load_acquire(&job->record.state) & HAFT__GROUP) == 0)
-        return false;
-    haft__group_done **group = job->group;
-    return *group == run_ended && ((haft__child *)job->group)->sup == sup;
+    const haft__job *job = haft__job_here(me);
+    const haft__server *server = haft__server_here(me);
+    const haft__child *c = job != NULL && (job->record.flags & HAFT__SUPERVISED) != 0 ? job->group
+                           : server != NULL                                           ? server->core->child
+                                                                                      : NULL;
+    return c != NULL && c->sup == sup;
 }

@@ -51,9 +51,11 @@ typedef struct haft__child {
     bool is_starting; /* by the one who adds it */
     bool has_ended;   /* in `ended`, or on its way from there to the keeper */
     bool is_leaving;  /* to be removed */
+    bool is_gone;     /* an actor: it has ended */
     haft__job *job;   /* while it runs, and then until the keeper has looked at it */
     int64_t due;
     /* The keeper's, and the adder's before. */
+    bool is_final; /* is_gone, as the keeper has seen it */
     int64_t started;
     int64_t delay; /* the last one, before chance has shortened it; 0: none in this row */
     haft_fn *body;
@@ -64,6 +66,8 @@ typedef struct haft__child {
     int64_t grace;
     haft_restart restart;
     haft_spawn_options options; /* of its runs */
+    haft__actor *actor;         /* a reference; null once DONE; or null: the runs are jobs */
+    haft_outcome report;        /* an actor's, of the run that has ended */
     /* Told to others. */
     uint64_t runs; /* that were started */
     haft_outcome last;
@@ -88,26 +92,35 @@ struct haft_supervisor {
     int64_t *deaths; /* a ring of the times of the last .restarts deaths */
 };
 
+/* --- keeper.c --- */
+
+int haft__keeper(haft_supervisor **frame);
+void haft__keeper_ended(void *group, haft__job *job);
+/* Sleeps until something has happened, or that time. The lock is held on entry and on return. The keeper's. */
+void haft__keeper_sleep(haft_supervisor *sup, haft__root *me, int64_t until);
+
 /* --- child.c: one run of one child --- */
 
 /* A child with a template of its own. Null: no memory. Nobody else has it yet. */
 haft__child *haft__child_new(haft_supervisor *sup, haft_fn *body, const void *frame, size_t size, size_t alignment,
                              const haft_child_options *options);
 void haft__child_free(haft__child *c);
-/* Gives the template to .drop. The lock is not held. */
-void haft__child_drop_template(haft__child *c);
+/* There will be no more runs: gives the template to .drop. The lock is not held. */
+void haft__child_retire(haft__child *c);
 /* Starts a run of a child that is DUE: RUNNING; or why not, and it is still DUE. Never called for two at once. The lock is not held. */
 int haft__child_start(haft__child *c);
 /* Stops the run, if it has not ended by itself; takes over what it left. True: it had ended by itself. The keeper's. */
-bool haft__child_stop(haft__child *c);
+bool haft__child_stop(haft__child *c, bool for_good);
+/* Stops the run, if there is one, for good. The keeper's; the lock is not held. */
+void haft__child_end(haft__child *c);
 /* Takes over what an ended run left. The keeper's; the child is in no list of the ended. */
 void haft__child_reap(haft__child *c);
 /* The code of a run that has ended, as haft_join would have returned it. */
 int haft__child_code(const haft__child *c);
+/* An actor's worker has left its loop, and waits for the verdict; its job has ended. Without locks. */
+void haft__child_is_down(haft__child *c, const haft_outcome *out);
+void haft__child_is_gone(haft__child *c, const haft_outcome *out);
 /* True if that record's job, the keeper's user code included, is one that the supervisor would wait for. */
 bool haft__child_is_here(const haft_supervisor *sup, const haft__root *me);
-
-/* Sleeps until something has happened, or that time. The lock is held on entry and on return. The keeper's. */
-void haft__keeper_sleep(haft_supervisor *sup, haft__root *me, int64_t until);
 
 #endif

@@ -41,7 +41,7 @@ haft__record *haft__actor_refuse(haft__actor *a, haft__message *m, int code)
     return caller;
 }
 
-static void wake_answered(haft__server *s)
+void haft__actor_wake_answered(haft__server *s)
 {
     haft__record *record = s->to_wake;
     s->to_wake = NULL;
@@ -88,7 +88,7 @@ static void wait_idle(haft__server *s, haft__root *me)
     if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
         me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
     haft__lock_release(&a->lock);
-    wake_answered(s);
+    haft__actor_wake_answered(s);
     haft__park();
     me->deadline = INT64_MAX;
     haft__lock_acquire(&a->lock);
@@ -101,7 +101,7 @@ static void wait_idle(haft__server *s, haft__root *me)
 static void give_turn(haft__server *s, const haft__root *me)
 {
     haft__lock_release(&s->core->lock);
-    wake_answered(s);
+    haft__actor_wake_answered(s);
     if (me->stack != NULL)
         haft__sched_yield(haft__here_or_null()->worker);
     haft__lock_acquire(&s->core->lock);
@@ -116,7 +116,7 @@ static haft__message *next(haft__server *s, haft__root *me, unsigned *turns)
             *turns = 0;
             give_turn(s, me);
         }
-        if (haft__refusal_on_entry(me) != 0 || a->is_dead || is_surplus(a))
+        if (haft__refusal_on_entry(me) != 0 || a->is_dead || a->is_pausing || is_surplus(a))
             return NULL;
         if (!haft__list_is_empty(&a->timers) && !a->is_closing)
             haft__actor_run_timers(a);
@@ -185,7 +185,7 @@ static bool begin_call(haft__server *s, haft__message *m)
     if (!small) {
         haft__store_relaxed(&m->fate, HAFT__MESSAGE_COPYING);
         haft__lock_release(&a->lock);
-        wake_answered(s);
+        haft__actor_wake_answered(s);
         bool grown = grow_scratch(s, m->size < HAFT__ACTOR_COPY_MAX ? HAFT__ACTOR_COPY_MAX : m->size);
         if (grown)
             haft__copy(s->scratch, m->frame, m->size);
@@ -251,7 +251,7 @@ static haft__panic *serve_call(haft__server *s, haft__root *me, haft__message *m
         return NULL;
     r.frame = s->scratch;
     haft__lock_release(&a->lock);
-    wake_answered(s);
+    haft__actor_wake_answered(s);
     haft__panic *panic = run_body(s, me, &r);
     haft__lock_acquire(&a->lock);
     count(a, &r, panic);
@@ -280,7 +280,7 @@ static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m
     m->takes_room = false;
     s->running = m;
     haft__lock_release(&a->lock);
-    wake_answered(s);
+    haft__actor_wake_answered(s);
     if (caster != NULL)
         haft__wake(caster);
     haft__panic *panic = run_body(s, me, &r);
@@ -425,16 +425,18 @@ int haft__actor_serve(haft__server **frame)
     haft__message *m;
     unsigned turns = 0;
     haft__lock_acquire(&a->lock);
-    while (panic == NULL && (m = next(s, me, &turns)) != NULL) {
-        panic = serve_one(s, me, m);
-        if (panic != NULL && a->on_panic == HAFT_KEEP_SERVING) {
-            haft__lock_release(&a->lock);
-            wake_answered(s);
-            forget(panic);
-            panic = NULL;
-            haft__lock_acquire(&a->lock);
+    do {
+        while (panic == NULL && (m = next(s, me, &turns)) != NULL) {
+            panic = serve_one(s, me, m);
+            if (panic != NULL && a->on_panic == HAFT_KEEP_SERVING) {
+                haft__lock_release(&a->lock);
+                haft__actor_wake_answered(s);
+                forget(panic);
+                panic = NULL;
+                haft__lock_acquire(&a->lock);
+            }
         }
-    }
+    } while (a->child != NULL && haft__actor_goes_on(s, me, &panic));
     s->has_left = true;
     bool ends = --a->serving == 0 || panic != NULL || me->told;
     bool is_first_panic = panic != NULL && !a->has_panicked;
@@ -445,7 +447,7 @@ int haft__actor_serve(haft__server **frame)
     haft__record *instead =
         haft__list_is_empty(&a->ordinary) && haft__list_is_empty(&a->urgent) ? NULL : haft__actor_take_idle(a);
     haft__lock_release(&a->lock);
-    wake_answered(s);
+    haft__actor_wake_answered(s);
     if (instead != NULL)
         haft__wake(instead);
     haft__shield shield = haft__shield_raise(me);

@@ -90,6 +90,7 @@ enum {
     HAFT__LOAN = 2,           /* the frame is the lender's; the inline frame holds its address */
     HAFT__MOVED_OUT = 32,     /* the frame is its joiner's */
     HAFT__ALWAYS_BEGINS = 16, /* even when it was aborted before: its body has something to tell others */
+    HAFT__SUPERVISED = 64,    /* of a supervisor, whose child is its group for good */
     HAFT__HEAP_FRAME = 4,     /* the inline frame holds the address of a block of its own */
 };
 
