@@ -410,6 +410,7 @@ GIVES(haft_pool_client_of_raw, haft_pool_client_of(&b.pool, &client));
 
 LOOKS(haft_supervisor_new_raw, (supervisor = haft_supervisor_new()) == NULL);
 GIVES(haft_supervise_raw, haft_supervise(b.supervisor, return_nothing));
+GIVES(haft_supervise_actor_raw, haft_supervise_actor(b.supervisor, &actor, &state));
 GIVES(haft_supervisor_child, haft_supervisor_child(b.supervisor, "parked", &child_info));
 GIVES(haft_supervisor_remove, haft_supervisor_remove(b.supervisor, "parked"));
 GIVES(haft_supervisor_stop, haft_supervisor_stop(b.supervisor));
