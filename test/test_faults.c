@@ -550,6 +550,77 @@ SCENARIO("a blocking call is done or refused")
     }
 }
 
+static int fails_at_once(struct large_frame *f)
+{
+    check_int(f->n++, ==, 1); /* a copy of the template */
+    return -1;
+}
+
+SCENARIO(
+    "a supervisor is made or is null, a child that is refused was not added, and one that is started again dies or is refused")
+{
+    int added = 0;
+    atomic_store(&drops, 0);
+    haft_supervisor *sup = haft_supervisor_new(.strategy = HAFT_REST_FOR_ONE, .restarts = 2, .within = 60 * HAFT_S);
+    if (sup == NULL) {
+        check_uint(atomic_load(&faults_state.refused), >, 0);
+        return;
+    }
+    for_each_kind(kind) {
+        struct large_frame f = { .n = 1 };
+        int rc = haft_supervise(sup, fails_at_once, &f, .name = "a name", .kind = kind, .drop = counts_a_drop);
+        if (rc != HAFT_ECLOSED) /* the ones before were too many already */
+            may_be_refused(rc);
+        added += rc == 0;
+    }
+    int rc = haft_supervisor_wait(sup);
+    check_msg(added == 0 ? rc == 0 : rc == -1 || is_refusal(rc), "%s", haft_errname(rc));
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+    check_int(atomic_load(&drops), ==, added);
+}
+
+struct served {
+    int n;
+};
+
+static int serves_or_panics(struct served *s, struct large_frame *f)
+{
+    if (f->n < 0)
+        haft_panic("a bad one");
+    f->n = ++s->n;
+    return 0;
+}
+
+SCENARIO("a supervised actor is made or is not, and is started again whatever is refused")
+{
+    atomic_store(&drops, 0);
+    haft_supervisor *sup = haft_supervisor_new();
+    if (sup == NULL)
+        return;
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
+        HAFT_ACTOR(struct served) a;
+        struct served s = { 10 };
+        int rc = haft_supervise_actor(sup, &a, &s, .name = "a name", .kind = kind, .drop = counts_a_drop);
+        if (rc != HAFT_ECLOSED)
+            may_be_refused(rc);
+        if (rc != 0)
+            continue;
+        atomic_store(&drops, 0);
+        struct large_frame good = { .n = 0 }, bad = { .n = -1 };
+        rc = haft_call(&a, serves_or_panics, &bad);
+        bool has_died = rc == HAFT_EPANIC;
+        check(has_died || is_refusal(rc) || (rc == HAFT_ECLOSED && atomic_load(&faults_state.refused) > 0));
+        rc = haft_call(&a, serves_or_panics, &good);
+        check(rc == 0 || is_refusal(rc) || (rc == HAFT_ECLOSED && atomic_load(&faults_state.refused) > 0));
+        if (rc == 0)
+            check_int(good.n, ==, 11);
+        rc = haft_actor_drop(&a);
+        check(rc == 0 || is_refusal(rc));
+        check_int(atomic_load(&drops), ==, has_died ? 2 : 1);
+    }
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+}
+
 static int spawns_and_joins(void)
 {
     struct frame f = { .n = 1 };

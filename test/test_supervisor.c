@@ -674,3 +674,318 @@ TEST_FROM_EVERY_CALLER("what can never be right is refused")
     check_int(haft_supervisor_drop(&sup), ==, 0);
     check_int(haft_supervisor_drop(&sup), ==, 0);
 }
+
+/* --- trees, owners and runtimes ------------------------------------------------------------------------------------- */
+
+/* A child that has children: small letters for the outer tree, and for the inner one those behind them. */
+struct tree {
+    struct stage *stage;
+    haft_strategy strategy;
+};
+
+static int has_children(struct tree *t)
+{
+    struct stage *s = t->stage;
+    haft_supervisor *sup = haft_supervisor_new(.strategy = t->strategy, .restarts = 1, .within = 3600 * HAFT_S);
+    check_ptr(sup, !=, NULL);
+    HAFT_DEFER(haft_supervisor_drop, &sup);
+    for (int id = 1; id <= 2; id++) {
+        struct part p = { .stage = s, .id = id };
+        int before = atomic_load(&s->starts[id]);
+        int rc = haft_supervise(sup, plays, &p, .name = names[id]);
+        if (rc != 0)
+            return rc;
+        while (atomic_load(&s->starts[id]) == before)
+            if ((rc = haft_yield()) != 0)
+                return rc;
+    }
+    return haft_supervisor_wait(sup);
+}
+
+/* In the inner tree nobody can be unparked by name from outside. */
+static int sees_order(struct part *p)
+{
+    event(p->stage, (char)('a' + p->id));
+    atomic_fetch_add(&p->stage->starts[p->id], 1);
+    HAFT_DEFER(part_ends, p);
+    int rc;
+    while ((rc = haft_sleep(HAFT_US)) == 0)
+        if (atomic_exchange(&p->stage->orders[p->id], STAY) == FAIL)
+            return -7;
+    return rc;
+}
+
+static int has_children_that_see(struct tree *t)
+{
+    struct stage *s = t->stage;
+    haft_supervisor *sup = haft_supervisor_new(.strategy = t->strategy, .restarts = 1, .within = 3600 * HAFT_S);
+    check_ptr(sup, !=, NULL);
+    HAFT_DEFER(haft_supervisor_drop, &sup);
+    for (int id = 1; id <= 2; id++) {
+        struct part p = { .stage = s, .id = id };
+        int rc = haft_supervise(sup, sees_order, &p, .name = names[id]);
+        if (rc != 0)
+            return rc;
+    }
+    return haft_supervisor_wait(sup);
+}
+
+TEST_FROM_EVERY_CALLER("a child that is stopped stops its own children, the last added first")
+{
+    for_each_kind(kind) {
+        struct stage s = { .sup = haft_supervisor_new() };
+        check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+        until_started(&s, 0, 1);
+        struct tree t = { &s, HAFT_ONE_FOR_ALL };
+        check_int(haft_supervise(s.sup, has_children, &t, .name = "tree", .kind = kind), ==, 0);
+        until_started(&s, 2, 1);
+        check_int(add_part(&s, 3, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+        until_started(&s, 3, 1);
+        check_int(haft_supervisor_drop(&s.sup), ==, 0);
+        check_events(&s, "abcdDCBA");
+    }
+}
+
+TEST_FROM_EVERY_CALLER("a supervisor that gives up is a death one level above, which starts the whole branch again")
+{
+    struct stage s = { .sup = haft_supervisor_new(.restarts = 1, .within = 3600 * HAFT_S) };
+    struct tree t = { &s, HAFT_ONE_FOR_ONE };
+    check_int(haft_supervise(s.sup, has_children_that_see, &t, .name = "tree"), ==, 0);
+    for (int n = 1; n <= 4; n++) {
+        until_started(&s, 1, n);
+        haft_child_info info;
+        check_int(haft_supervisor_child(s.sup, "tree", &info), ==, 0);
+        check_uint(info.restarts, ==, n <= 2 ? 0 : 1);
+        atomic_store(&s.orders[1], FAIL);
+    }
+    check_int(haft_supervisor_wait(s.sup), ==, -7);
+    check_int(haft_supervisor_drop(&s.sup), ==, 0);
+    check_int(atomic_load(&s.ends[1]), ==, atomic_load(&s.starts[1]));
+    check_int(atomic_load(&s.ends[2]), ==, atomic_load(&s.starts[2]));
+}
+
+static int owns_a_supervisor(struct stage **stage)
+{
+    struct stage *s = *stage;
+    s->sup = haft_supervisor_new(.strategy = HAFT_REST_FOR_ONE);
+    HAFT_DEFER(haft_supervisor_drop, &s->sup);
+    for (int id = 0; id < 3; id++)
+        if (add_part(s, id, HAFT_TASK, HAFT_RESTART_ON_FAILURE) != 0)
+            return HAFT_ENOMEM;
+    return haft_supervisor_wait(s->sup);
+}
+
+TEST_FROM_EVERY_CALLER("the abort of an owner, which is told in its wait, stops the children in their order")
+{
+    struct stage stage = { 0 }, *s = &stage;
+    haft_handle h = haft_spawn(owns_a_supervisor, &s);
+    for (int id = 0; id < 3; id++)
+        until_started(s, id, 1);
+    check_int(haft_abort(h), ==, 0);
+    check_int(haft_join(&h), ==, HAFT_EABORTED);
+    check_ptr(s->sup, ==, NULL);
+    check_int(memcmp(s->events + 3, "CBA", 4), ==, 0);
+    for (int id = 0; id < 3; id++)
+        check_int(atomic_load(&s->drops[id]), ==, 1);
+}
+
+static int leaves_a_supervisor(struct stage *s)
+{
+    s->sup = haft_supervisor_new(.backoff = 3600 * HAFT_S);
+    set_up(s, 3, HAFT_TASK);
+    order(s, 1, FAIL);
+    until(atomic_load(&s->ends[1]) == 1);
+    check_int(add_part(s, 3, HAFT_BLOCKING, HAFT_RESTART_ALWAYS), ==, 0);
+    return 0;
+}
+
+TEST("the end of its runtime ends a supervisor, which can be dropped then")
+{
+    for (unsigned workers = 1; workers <= 2; workers++)
+        for (int64_t grace = 0; grace <= HAFT_MS; grace += HAFT_MS) {
+            struct stage s = { 0 };
+            check_int(haft_run(leaves_a_supervisor, &s, .workers = workers, .grace = grace), ==, 0);
+            check_int(haft_supervisor_wait(s.sup), ==, HAFT_ESHUTDOWN);
+            check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_NEVER), ==, HAFT_ECLOSED);
+            clear_up(&s, 4);
+        }
+}
+
+TEST("children run on the supervisor's runtime, unless they have one of their own")
+{
+    haft_runtime *first = haft_runtime_new(.workers = 1), *second = haft_runtime_new(.workers = 1);
+    struct stage s = { .sup = haft_supervisor_new(.runtime = first) };
+    check_ptr(s.sup, !=, NULL);
+    check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+    struct part p = { .stage = &s, .id = 1 };
+    check_int(haft_supervise(s.sup, plays, &p, .name = "b", .runtime = second, .drop = part_drop), ==, 0);
+    until_started(&s, 0, 1);
+    until_started(&s, 1, 1);
+    check_int(haft_runtime_drop(&second), ==, 0); /* its child cannot be started again */
+    check_int(haft_supervisor_wait(s.sup), ==, HAFT_ESHUTDOWN);
+    clear_up(&s, 2);
+    check_int(haft_runtime_drop(&first), ==, 0);
+}
+
+/* --- at the same time ----------------------------------------------------------------------------------------------- */
+
+struct shielded {
+    _Atomic int entered, is_open;
+};
+
+/* Heeds no abort until it is let go. */
+static int heeds_nothing(struct shielded **frame)
+{
+    struct shielded *s = *frame;
+    atomic_store(&s->entered, 1);
+    HAFT_SHIELD;
+    while (!atomic_load(&s->is_open))
+        haft_yield();
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("a removal that is refused goes on, and nothing else is delayed by the wait for it")
+{
+    struct stage s = { .sup = haft_supervisor_new() };
+    struct shielded h = { 0 }, *frame = &h;
+    set_up(&s, 1, HAFT_TASK);
+    check_int(haft_supervise(s.sup, heeds_nothing, &frame, .name = "stubborn"), ==, 0);
+    until(atomic_load(&h.entered));
+    {
+        HAFT_TIMEOUT(HAFT_MS);
+        check_int(haft_supervisor_remove(s.sup, "stubborn"), ==, HAFT_ETIMEDOUT);
+    }
+    haft_child_info info;
+    check_int(haft_supervisor_child(s.sup, "stubborn", &info), ==, HAFT_EINVAL);
+    check_int(haft_supervisor_remove(s.sup, "stubborn"), ==, HAFT_EINVAL);
+    check_int(add_part(&s, 1, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0); /* not even by the keeper's wait */
+    until_started(&s, 1, 1);
+    atomic_store(&h.is_open, 1);
+    check_int(haft_supervisor_remove(s.sup, "b"), ==, 0); /* behind the other */
+    clear_up(&s, 2);
+}
+
+TEST_FROM_EVERY_CALLER("a child that is added while others are stopped is started behind them")
+{
+    struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL) };
+    set_up(&s, 1, HAFT_TASK);
+    struct shielded h = { 0 }, *frame = &h;
+    check_int(haft_supervise(s.sup, heeds_nothing, &frame, .name = "stubborn"), ==, 0);
+    until(atomic_load(&h.entered));
+    order(&s, 0, FAIL);
+    until(haft_is_null(info_of(&s, 0).job));
+    haft_sleep(HAFT_MS); /* likely to be regrouping by now; right in either case */
+    check_int(add_part(&s, 1, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+    atomic_store(&h.is_open, 1);
+    until_started(&s, 0, 2);
+    until(atomic_load(&s.starts[1]) >= 1);
+    clear_up(&s, 2);
+}
+
+/* More calls than the pool has threads for: those behind wait in its queue. */
+TEST("blocking calls that have not begun are stopped, too")
+{
+    enum { CALLS = 600 }; /* the pool has 512 threads */
+    haft_supervisor *sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL);
+    struct stage s = { .sup = sup };
+    for (int i = 0; i < CALLS / (int)test_slowness(); i++) {
+        int rc = haft_supervise(sup, wait_for_token, HAFT_NO_FRAME, .kind = HAFT_BLOCKING);
+        check(rc == 0 || rc == HAFT_EAGAIN);
+    }
+    check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+    until_started(&s, 0, 1);
+    order(&s, 0, FAIL);
+    until_started(&s, 0, 2);
+    clear_up(&s, 1);
+}
+
+/* --- storms ---------------------------------------------------------------------------------------------------------- */
+
+struct storm {
+    haft_supervisor *sup;
+    _Atomic int runs, drops;
+};
+
+struct storm_child {
+    struct storm *storm;
+    unsigned seed;
+};
+
+static void storm_drop(void *template)
+{
+    atomic_fetch_add(&((struct storm_child *)template)->storm->drops, 1);
+}
+
+/* Ends in any way, after some waits, and sometimes adds another like itself. */
+static int does_anything(struct storm_child *c)
+{
+    int run = atomic_fetch_add(&c->storm->runs, 1);
+    unsigned seed = (c->seed + (unsigned)run) * 2654435761u >> 8;
+    for (unsigned i = seed % 4; i > 0; i--) {
+        int rc = i % 2 == 0 ? haft_yield() : haft_sleep((int64_t)(seed % 64) * HAFT_US);
+        if (rc != 0)
+            return rc;
+    }
+    switch (seed / 4 % 8) {
+    case 0:
+        haft_panic("in a storm");
+    case 1:
+        haft_abort(haft_self());
+        return haft_checkpoint();
+    case 2:
+        return haft_park();
+    case 3:
+        return haft_supervisor_remove(c->storm->sup, "x") == HAFT_EDEADLK ? -1 : 0;
+    default:
+        return (int)(seed % 3) - 1;
+    }
+}
+
+static int adds_and_removes(struct storm *const *storm)
+{
+    struct storm *s = *storm;
+    int added = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        struct storm_child c = { s, i };
+        int rc = haft_supervise(s->sup, does_anything, &c, .name = i % 2 == 0 ? "x" : "y", .drop = storm_drop,
+                                .kind = (haft_kind)(i % 3), .restart = (haft_restart)(i / 3 % 3));
+        check(rc == 0 || rc == HAFT_ECLOSED);
+        if (rc != 0)
+            break;
+        added++;
+        if (i % 4 == 3) {
+            HAFT_TIMEOUT((int64_t)(i % 8) * 50 * HAFT_US);
+            rc = haft_supervisor_remove(s->sup, i % 8 == 3 ? "x" : "y");
+            check(rc == 0 || rc == HAFT_EINVAL || rc == HAFT_ECLOSED || rc == HAFT_ETIMEDOUT);
+        }
+    }
+    return added;
+}
+
+static void storm(haft_strategy strategy, int how)
+{
+    struct storm s = { .sup = haft_supervisor_new(.strategy = strategy, .restarts = HAFT_RESTARTS_UNLIMITED,
+                                                  .backoff = how == 1 ? 20 * HAFT_US : 0) };
+    check_ptr(s.sup, !=, NULL);
+    struct storm *storm = &s;
+    haft_handle others[2];
+    for (int i = 0; i < 2; i++)
+        others[i] = haft_spawn(adds_and_removes, &storm, .kind = i == 0 ? HAFT_TASK : HAFT_THREAD);
+    if (how == 2)
+        check_int(haft_supervisor_stop(s.sup), ==, 0);
+    int added = 0;
+    for (int i = 0; i < 2; i++)
+        added += haft_join(&others[i]);
+    check_int(haft_sleep(HAFT_MS), ==, 0);
+    check_int(haft_supervisor_drop(&s.sup), ==, 0);
+    check_int(atomic_load(&s.drops), ==, added);
+}
+
+TEST_LONG_FROM_EVERY_CALLER("children that are added, removed and die in any way at once leave nothing behind")
+{
+    silence_panics();
+    for (size_t round = rounds(1, 100); round > 0; round--)
+        for (haft_strategy strategy = HAFT_ONE_FOR_ONE; strategy <= HAFT_REST_FOR_ONE; strategy++)
+            for (int how = 0; how < 3; how++)
+                storm(strategy, how);
+}
