@@ -131,7 +131,7 @@ HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const c
  * one of these: haft_is_null(h), or haft_join_outcome, tells.
  *
  * A ring of joins (A joins B, which joins C, which joins A) is refused to the one that would close it; the checked build
- * spells it out on standard error. Joins with a deadline, jobs that were aborted, and rings of more than 64 are left out.
+ * spells it out on standard error, and also finds rings that go through locks and calls of actors. Joins with a deadline, jobs that were aborted, and rings of more than 64 are left out.
  * A program in which everything waits and nothing can wake any of it is reported on standard error, in every build.
  *
  * Suspends. From any thread and any job. Semantics: Rust's JoinHandle, with the frame for the value. */

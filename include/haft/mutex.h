@@ -36,16 +36,17 @@ typedef struct haft_mutex {
     }
 #endif
 
-/* Locks. 0, or HAFT_EPOISONED: held in both cases. HAFT_EDEADLK: the caller holds it already; nothing has changed. Heeds
- * neither abort nor deadline. Suspends. From any thread and any job. */
+/* Locks. 0, or HAFT_EPOISONED: held in both cases. HAFT_EDEADLK: the caller holds it already, or, in the checked build, its
+ * holder waits, itself or over others, for the caller, by locks, joins or calls: a ring, which is spelled out on standard
+ * error; nothing has changed. Heeds neither abort nor deadline. Suspends. From any thread and any job. */
 HAFT_API_ int haft_mutex_lock(haft_mutex *m);
 
 /* Locks if nobody holds it. 0, HAFT_EPOISONED (held), HAFT_EAGAIN: somebody holds it, perhaps the caller. Never
  * suspends. */
 HAFT_API_ int haft_mutex_try_lock(haft_mutex *m);
 
-/* haft_mutex_lock that may also be refused: HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; not held.
- * Suspends. */
+/* haft_mutex_lock that may also be refused: HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; not held. With
+ * a deadline it is no part of a ring. Suspends. */
 HAFT_API_ int haft_mutex_lock_abortable(haft_mutex *m);
 
 /* Releases. While the holder panics, poisons it too, unless it was locked during that panic, by a defer. It is a panic

@@ -379,11 +379,12 @@ static int await_end_noted(haft__actor *a, haft__root *me, const haft__server *o
 
 static int await_end(haft__actor *a, haft__root *me, size_t size)
 {
-    haft__server *noted, *own = haft__server_here(me);
-    if (!haft__actor_begin_wait(a, me, own, &noted))
+    const haft__server *own = haft__server_here(me);
+    haft__edge edge;
+    if (!haft__actor_begin_wait(a, me, own, "the end of", NULL, 0, &edge))
         return HAFT_EDEADLK;
     int rc = await_end_noted(a, me, own, size);
-    haft__actor_end_wait(noted);
+    haft__edge_leave(&edge);
     return rc;
 }
 

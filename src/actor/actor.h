@@ -50,7 +50,7 @@
 #include <string.h>
 
 #include "haft/actor.h"
-#include "job/job.h"
+#include "job/edge.h"
 
 #define HAFT__ACTOR_CAPACITY 32
 #define HAFT__ACTOR_COPY_MAX 256 /* bytes that are copied under the lock */
@@ -107,7 +107,8 @@ typedef struct haft__caster {
     haft__link link;
     haft__record *record;
     enum haft__own_wait own_wait;
-    bool is_granted, is_refused;
+    haft__atomic(uint32_t) is_settled; /* under the lock, but for ring.c */
+    int rc;                            /* then: 0, a place was granted, or why not */
 } haft__caster;
 
 typedef struct haft__server {
@@ -120,12 +121,11 @@ typedef struct haft__server {
     void *scratch;          /* the frame of the call that runs */
     size_t scratch_size;
     struct haft__server *next_idle;
-    haft__link link;                  /* in `servers` */
-    haft__lane *lane;                 /* a pool's: where the lane of what it runs is kept, if that has one */
-    struct haft_actor_core *waits_on; /* an actor's: what it waits for now; see ring.c */
-    bool is_idle;                     /* in `idle`: parked or about to be */
-    bool is_to_wake;                  /* it was just aborted */
-    bool has_left;                    /* its loop */
+    haft__link link;  /* in `servers` */
+    haft__lane *lane; /* a pool's: where the lane of what it runs is kept, if that has one */
+    bool is_idle;     /* in `idle`: parked or about to be */
+    bool is_to_wake;  /* it was just aborted */
+    bool has_left;    /* its loop */
 } haft__server;
 
 /* What becomes of the server of a supervised actor that is down. */
@@ -269,10 +269,11 @@ void haft__actor_abort_sole(haft__actor *a);
 
 /* --- ring.c --- */
 
-/* Notes that the caller, who is that server or none (null), if it is an actor's, is about to wait for that actor. *noted is for haft__actor_end_wait.
- * False: it would wait for itself, and nothing is noted. */
-bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, haft__server *own, haft__server **noted);
-void haft__actor_end_wait(haft__server *noted);
+/* Notes that the caller, who is that server or none (null), is about to wait for that actor, if that is to be noted; the
+ * wait is over when fate, which may be null, holds over_at, or when the server has ended. False: it would wait for itself,
+ * and nothing is noted. No lock is held. Followed by haft__edge_leave. */
+bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, const haft__server *own, const char *what,
+                            haft__atomic(uint32_t) *fate, uint32_t over_at, haft__edge *edge);
 
 /* --- actor.c --- */
 

@@ -130,8 +130,8 @@ haft__record *haft__actor_release_room(haft__actor *a)
     }
     haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
     haft__record *record = caster->record;
-    caster->is_granted = true;
     haft__actor_end_own_wait(a, &caster->own_wait);
+    haft__store_release(&caster->is_settled, 1);
     return record;
 }
 
@@ -144,8 +144,9 @@ void haft__actor_closed(haft__actor *a)
         if (link != NULL) {
             haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
             record = caster->record;
-            caster->is_refused = true;
+            caster->rc = HAFT_ECLOSED;
             haft__actor_end_own_wait(a, &caster->own_wait);
+            haft__store_release(&caster->is_settled, 1);
         } else {
             record = haft__actor_take_idle(a);
         }
@@ -184,25 +185,22 @@ static bool is_own_server(const haft__actor *a, const haft__server *s)
 /* --- room --------------------------------------------------------------------------------------------------------- */
 
 /* Waits for a place in the mailbox. The lock is held on entry and on return. */
-static int await_room(haft__actor *a, haft__root *me, const haft__server *own)
+static int await_room(haft__actor *a, haft__caster *self, haft__root *me, const haft__server *own)
 {
-    haft__caster self = { .record = me->record };
-    if (is_own_server(a, own) && !begin_own_wait(a, me, &self.own_wait))
+    if (is_own_server(a, own) && !begin_own_wait(a, me, &self->own_wait))
         return HAFT_EDEADLK;
-    haft__list_append(&a->casters, &self.link);
+    haft__list_append(&a->casters, &self->link);
     int rc = 0;
-    while (!self.is_granted && !self.is_refused && (rc = haft__refusal(me)) == 0) {
+    while (haft__load_relaxed(&self->is_settled) == 0 && (rc = haft__refusal(me)) == 0) {
         haft__record *server = a->sole.record; /* null in a pool */
         haft__lock_release(&a->lock);
         haft__park_for("room in the mailbox of", server);
         haft__lock_acquire(&a->lock);
     }
-    if (self.is_granted)
-        return 0;
-    if (self.is_refused)
-        return HAFT_ECLOSED;
-    haft__list_remove(&self.link);
-    haft__actor_end_own_wait(a, &self.own_wait);
+    if (haft__load_relaxed(&self->is_settled) != 0)
+        return self->rc;
+    haft__list_remove(&self->link);
+    haft__actor_end_own_wait(a, &self->own_wait);
     return haft__tell(me, rc);
 }
 
@@ -219,9 +217,11 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
         return HAFT_EAGAIN;
     if (me->record == a->sole.record)
         return HAFT_EDEADLK;
-    haft__server *noted, *own = haft__server_here(me);
+    const haft__server *own = haft__server_here(me);
+    haft__caster self = { .record = me->record };
+    haft__edge edge;
     haft__lock_release(&a->lock);
-    bool may_wait = haft__actor_begin_wait(a, me, own, &noted);
+    bool may_wait = haft__actor_begin_wait(a, me, own, "room in the mailbox of", &self.is_settled, 1, &edge);
     haft__lock_acquire(&a->lock);
     if (!may_wait)
         return HAFT_EDEADLK;
@@ -229,8 +229,9 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
     if (rc == 0 && a->used < a->capacity)
         a->used++;
     else if (rc == 0)
-        rc = await_room(a, me, own);
-    haft__actor_end_wait(noted);
+        rc = await_room(a, &self, me, own);
+    haft__store_relaxed(&self.is_settled, 1);
+    haft__edge_leave(&edge);
     return rc;
 }
 
@@ -383,12 +384,15 @@ static inline __attribute__((always_inline)) int call(const haft_actor_end *end,
     if (a->measures)
         m->due = haft__os->now();
     m->caller = me->record;
-    haft__server *noted = NULL, *own = haft__server_here(me);
-    if (own != NULL && !haft__actor_begin_wait(a, me, own, &noted))
+    const haft__server *own = haft__server_here(me);
+    haft__edge edge;
+    edge.at = NULL;
+    if ((HAFT__NOTES_ALL_WAITS || own != NULL) &&
+        !haft__actor_begin_wait(a, me, own, "the answer of", &m->fate, HAFT__MESSAGE_ANSWERED, &edge))
         return HAFT_EDEADLK;
     rc = send_and_wait(a, m, me, own);
-    if (noted != NULL)
-        haft__actor_end_wait(noted);
+    if (edge.at != NULL)
+        haft__edge_leave(&edge);
     return rc;
 }
 

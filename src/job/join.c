@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Handles: claiming, joining, waiting, aborting. The protocol stands in job.h. */
-#include "job/job.h"
+#include "job/edge.h"
 
 #include <string.h>
 
@@ -215,6 +215,20 @@ static int wait_claimed(haft__job *job, haft__root *me)
     return 0;
 }
 
+/* wait_claimed, noted in the checked build. HAFT_EDEADLK: it would close a ring of waits; the claim is given back. */
+static int wait_noted(haft__job *job, haft__root *me)
+{
+    if (!HAFT__NOTES_ALL_WAITS || me->deadline != INT64_MAX)
+        return wait_claimed(job, me);
+    uint32_t generation = haft__generation(haft__load_relaxed(&job->record.state));
+    haft__edge edge = haft__edge_to_job("the end of", &job->record, generation);
+    if (!haft__edge_enter(&edge, me))
+        return haft__job_give_up(job) ? HAFT_EDEADLK : 0;
+    int rc = wait_claimed(job, me);
+    haft__edge_leave(&edge);
+    return rc;
+}
+
 /* The one way to join. With try, HAFT_EAGAIN instead of waiting. *own is true if the code is the caller's own. */
 static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, bool try, bool *own)
 {
@@ -248,7 +262,7 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
     if ((state & HAFT__DONE) == 0) {
         if (haft__closes_ring(job, me))
             return HAFT_EDEADLK;
-        rc = wait_claimed(job, me);
+        rc = wait_noted(job, me);
         if (rc != 0)
             return rc;
     }
@@ -279,6 +293,8 @@ static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, con
     }
     if (haft__closes_ring(job, me))
         return HAFT_EDEADLK;
+    if (HAFT__NOTES_ALL_WAITS)
+        return 0; /* and the wait comes behind */
     me->waits_for = "the end of";
     me->waits_on = &job->record;
     haft__task_park(me);
@@ -293,7 +309,7 @@ int haft_join_raw(haft_handle *h, void *frame, size_t size)
         haft__root *me = here->root;
         int rc = claim_plainly(job, h->id_, me, frame, size);
         if (rc == 0 && __builtin_expect((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0, 0))
-            rc = wait_claimed(job, me);
+            rc = wait_noted(job, me);
         if (__builtin_expect(rc == 0, 1)) {
             rc = haft__job_reap_plainly(job, frame, size);
             *h = HAFT_NULL_HANDLE;

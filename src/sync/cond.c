@@ -43,7 +43,7 @@ int haft_cond_wait(haft_cond *c, haft_mutex *m)
     if (rc != 0)
         return rc;
     rc = wait_released(c, m, me);
-    int locked = haft_mutex_lock(m);
+    int locked = haft__mutex_lock_again(m, me);
     return locked != 0 ? locked : haft__tell(me, rc);
 }
 

@@ -26,6 +26,7 @@
 
 #include "base/list.h"
 #include "haft/panic.h"
+#include "job/edge.h"
 #include "os/os.h"
 #include "wait/held.h"
 
@@ -155,16 +156,44 @@ static void give_up(haft_mutex *m, contender *c)
         haft__wake(record);
 }
 
-static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
+enum how {
+    UNCONDITIONALLY,
+    ABORTABLY,
+    AGAIN, /* whatever it closes: the caller is promised the mutex */
+};
+
+static uint32_t owner_waited_for(const haft__edge *edge)
+{
+    return owner_of(haft__load_acquire(state_of(edge->object)));
+}
+
+/* Notes the wait in the checked build. False: it would close a ring. */
+static bool begin_wait(haft__edge *edge, const haft_mutex *m, const haft__root *me, enum how how)
+{
+    edge->at = NULL;
+    if (!HAFT__NOTES_ALL_WAITS || (how == ABORTABLY && me->deadline != INT64_MAX))
+        return true;
+    *edge =
+        (haft__edge){ .what = "the mutex of", .object = m, .whose = owner_waited_for, .heeds_abort = how == ABORTABLY };
+    if (how != AGAIN)
+        return haft__edge_enter(edge, me);
+    haft__edge_enter_anyway(edge, me);
+    return true;
+}
+
+static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
 {
     uint32_t mine = as_owner(me), state;
     if (spin(m, mine, &state))
         return held(m, me, state);
     if (owner_of(state) == me->index)
         return HAFT_EDEADLK;
+    haft__edge edge;
+    if (!begin_wait(&edge, m, me, how))
+        return HAFT_EDEADLK;
     contender c = { .waiter.arm.record = me->record, .since = haft__os->now(), .panicking = me->panicking != NULL };
     haft__shield shield = { 0 };
-    if (!heeds)
+    if (how != ABORTABLY)
         shield = haft__shield_raise(me);
     int rc = 0;
     haft__lock *lock = haft__lock_at(&m->lock_);
@@ -186,8 +215,9 @@ static int lock_slowly(haft_mutex *m, haft__root *me, bool heeds)
         give_up(m, &c);
     else
         haft__lock_release(lock);
-    if (!heeds)
+    if (how != ABORTABLY)
         haft__shield_lower(me, shield);
+    haft__edge_leave(&edge);
     return rc != 0 ? haft__tell(me, rc) : held(m, me, state);
 }
 
@@ -206,7 +236,7 @@ int haft_mutex_lock(haft_mutex *m)
     uint32_t state = 0;
     if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
-    return lock_slowly(m, me, false);
+    return lock_slowly(m, me, UNCONDITIONALLY);
 }
 
 int haft_mutex_lock_abortable(haft_mutex *m)
@@ -220,7 +250,15 @@ int haft_mutex_lock_abortable(haft_mutex *m)
     uint32_t state = 0;
     if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
-    return lock_slowly(m, me, true);
+    return lock_slowly(m, me, ABORTABLY);
+}
+
+int haft__mutex_lock_again(haft_mutex *m, haft__root *me)
+{
+    uint32_t state = 0;
+    if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
+        return held(m, me, 0);
+    return lock_slowly(m, me, AGAIN);
 }
 
 int haft_mutex_try_lock(haft_mutex *m)

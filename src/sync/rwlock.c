@@ -11,6 +11,7 @@
 #include "haft/rwlock.h"
 #include "base/list.h"
 #include "haft/panic.h"
+#include "job/edge.h"
 #include "sync/waiter.h"
 #include "wait/held.h"
 
@@ -28,7 +29,7 @@ _Static_assert(sizeof(haft_rwlock) <= 48, "a small value");
 
 /* --- What a job reads --------------------------------------------------------------------------------------------- */
 
-static haft__read *read_of(haft__root *me, const haft_rwlock *l)
+static const haft__read *read_of(const haft__root *me, const haft_rwlock *l)
 {
     for (unsigned i = 0; i < HAFT__READS; i++)
         if ((me->reads_used >> i & 1) != 0 && me->reads[i].lock == l)
@@ -90,15 +91,59 @@ static void serve_and_unlock(haft_rwlock *l)
     haft__wakes_send(&wakes);
 }
 
-/* Waits for what cannot be had at once. The lock is held, and released on return. */
-static void wait_in_queue(haft_rwlock *l, haft__root *me, size_t want)
+/* For the search for rings: who writes, and whether one who waits elsewhere reads. Whoever waits behind others waits for
+ * them, and so for those who hold the lock. */
+struct wait {
+    haft_rwlock *l;
+    haft__waiter *self;
+};
+
+static uint32_t writer_waited_for(const haft__edge *edge)
+{
+    const struct wait *wait = edge->object;
+    haft__lock *lock = haft__lock_at(&wait->l->lock_);
+    haft__lock_acquire(lock);
+    uint32_t whose = haft__waiter_is_done(wait->self) ? edge->root->index : wait->l->writer_;
+    haft__lock_release(lock);
+    return whose;
+}
+
+static bool is_read_by(const haft__edge *edge, const haft__root *other)
+{
+    const struct wait *wait = edge->object;
+    return read_of(other, wait->l) != NULL;
+}
+
+/* Waits for what cannot be had at once. 0, or HAFT_EDEADLK in the checked build: that would close a ring. The lock is held,
+ * and released on return. */
+static int wait_in_queue(haft_rwlock *l, haft__root *me, size_t want)
 {
     haft__lock *lock = haft__lock_at(&l->lock_);
-    haft__waiter self = { .arm.amount = want };
+    haft__waiter self = { .arm = { .record = me->record, .amount = want } };
+    haft__queue_append(&l->waiters_, &self);
+    const struct wait wait = { l, &self };
+    haft__edge edge = { .what = "the lock of", .object = &wait, .whose = writer_waited_for, .is_held_by = is_read_by };
+    bool is_ring = false;
+    if (HAFT__NOTES_ALL_WAITS) {
+        haft__lock_release(lock); /* it comes behind that of the edges */
+        is_ring = !haft__edge_enter(&edge, me);
+        haft__lock_acquire(lock);
+    }
     haft__shield shield = haft__shield_raise(me);
-    haft__queue_wait(lock, &l->waiters_, &self, me, "a lock for readers and writers");
+    while (!is_ring && !haft__waiter_is_done(&self)) {
+        haft__park_unlocking_for(lock, "a lock for readers and writers", NULL);
+        haft__lock_acquire(lock);
+    }
     haft__shield_lower(me, shield);
-    haft__lock_release(lock);
+    is_ring = !haft__waiter_is_done(&self);
+    if (is_ring) {
+        haft__queue_remove(&l->waiters_, &self);
+        serve_and_unlock(l);
+    } else {
+        haft__lock_release(lock);
+    }
+    haft__edge_leave(&edge);
+    return is_ring ? HAFT_EDEADLK : 0;
 }
 
 /* --- Reading ------------------------------------------------------------------------------------------------------ */
@@ -123,8 +168,9 @@ static int lock_read(haft_rwlock *l, bool waits)
     haft__lock_acquire(lock);
     int rc = take_read(l, me);
     if (rc == HAFT_EAGAIN && waits) {
-        wait_in_queue(l, me, READER);
-        rc = 0;
+        rc = wait_in_queue(l, me, READER);
+        if (rc != 0)
+            return rc;
         haft__lock_acquire(lock);
     }
     bool is_poisoned = (l->flags_ & (uint32_t)POISONED) != 0;
@@ -163,7 +209,7 @@ static void abandon_read(haft_held_ *held, void *root)
 void haft_rwlock_read_unlock(haft_rwlock *l)
 {
     haft__root *me = haft__me();
-    haft__read *read = read_of(me, l);
+    const haft__read *read = read_of(me, l);
     if (read != NULL) {
         haft__held_remove(me, &read->held);
         me->reads_used &= ~(1u << (read - me->reads));
@@ -209,7 +255,9 @@ static int lock_write(haft_rwlock *l, bool waits)
             haft__lock_release(lock);
             return waits ? HAFT_EDEADLK : HAFT_EAGAIN;
         }
-        wait_in_queue(l, me, is_panicking ? PANICKING_WRITER : WRITER);
+        int rc = wait_in_queue(l, me, is_panicking ? PANICKING_WRITER : WRITER);
+        if (rc != 0)
+            return rc;
     }
     haft__held_push(me, &l->held_, abandon_write);
     return (l->flags_ & (uint32_t)POISONED) != 0 ? HAFT_EPOISONED : 0; /* changed by the writer only */
