@@ -185,3 +185,40 @@ TEST("one worker, actors whose mailboxes are never empty: the task beside them h
 {
     check_int(haft_run(has_turns, HAFT_NO_FRAME, .workers = 1), ==, 0);
 }
+
+static _Atomic int turns;
+
+static int takes_turns(void)
+{
+    while (!atomic_load(&is_over)) {
+        atomic_fetch_add(&turns, 1);
+        check_int(haft_yield(), ==, 0);
+    }
+    return 0;
+}
+
+static int counts_up(struct state *s)
+{
+    s->sum++;
+    return 0;
+}
+
+static int calls_on(void)
+{
+    struct state s = { 0 };
+    atomic_store(&is_over, false);
+    atomic_store(&turns, 0);
+    check_int(haft_actor_start(&busy, &s), ==, 0);
+    haft_handle third = haft_spawn(takes_turns);
+    for (int i = 0; i < 1000; i++)
+        check_int(haft_call(&busy, counts_up, HAFT_NO_FRAME), ==, 0);
+    check_int(atomic_load(&turns), >=, 10);
+    atomic_store(&is_over, true);
+    check_int(haft_join(&third), ==, 0);
+    return haft_actor_join(&busy);
+}
+
+TEST("one worker, a caller and an actor who hand it to each other: the task beside them has its turns")
+{
+    check_int(haft_run(calls_on, HAFT_NO_FRAME, .workers = 1), ==, 0);
+}

@@ -350,14 +350,18 @@ static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me
     haft__lock_release(&a->lock);
     if (rc != 0)
         return rc;
-    wake_if(idle);
-    while (haft__load_acquire(&m->fate) != HAFT__MESSAGE_ANSWERED) {
+    do {
         rc = haft__refusal(me);
-        if (rc == 0)
-            haft__park_for("the answer of", serving);
-        else if (leave(a, m, me, &rc))
-            return rc;
-    }
+        if (rc == 0) {
+            haft__park_after_wake(idle, "the answer of", serving);
+            idle = NULL;
+        } else {
+            wake_if(idle);
+            idle = NULL;
+            if (leave(a, m, me, &rc))
+                return rc;
+        }
+    } while (haft__load_acquire(&m->fate) != HAFT__MESSAGE_ANSWERED);
     return 0;
 }
 

@@ -87,9 +87,10 @@ static void wait_idle(haft__server *s, haft__root *me)
     /* Without room its caster is on the way, and wakes a server. */
     if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
         me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
+    haft__record *answered = s->to_wake;
+    s->to_wake = NULL;
     haft__lock_release(&a->lock);
-    haft__actor_wake_answered(s);
-    haft__park();
+    haft__park_after_wake(answered, NULL, NULL);
     me->deadline = INT64_MAX;
     haft__lock_acquire(&a->lock);
     if (s->is_idle)

@@ -312,10 +312,8 @@ static inline haft__record *pick(haft__worker *w)
     return pick_injected(w);
 }
 
-#ifndef HAFT__ANNOUNCED
-/* The same for a task that ends. If its last act was to wake somebody, that one is next, unless it is somebody else's
- * turn. */
-static inline haft__record *pick_after_end(haft__worker *w)
+/* The same for a task whose last act was perhaps to wake somebody: that one is next, unless it is somebody else's turn. */
+static inline haft__record *pick_successor(haft__worker *w)
 {
     haft__record *record = w->successor;
     if (record == NULL)
@@ -332,7 +330,6 @@ static inline haft__record *pick_after_end(haft__worker *w)
     haft__sched_ready_next(w, record);
     return pick(w);
 }
-#endif
 
 /* --- Switching ---------------------------------------------------------------------------------------------------- */
 
@@ -481,11 +478,10 @@ static void give_stack(haft__worker *w, haft__stack *stack)
         haft__stack_give(&w->stacks, stack);
 }
 
-/* Where to go next: a task, or the idle loop when there is none. */
-static inline haft__root *next_root(haft__worker *w)
+/* Where to go for what was picked: a task, or the idle loop when there is none. */
+static inline haft__root *root_for(haft__worker *w, haft__record *record)
 {
-    for (;;) {
-        haft__record *record = pick(w);
+    for (;; record = pick(w)) {
         if (record == NULL)
             return &w->thread.own;
         if (__builtin_expect(record->root != NULL, 1))
@@ -496,6 +492,11 @@ static inline haft__root *next_root(haft__worker *w)
         if (try_later(w, record))
             return &w->thread.own;
     }
+}
+
+static inline haft__root *next_root(haft__worker *w)
+{
+    return root_for(w, pick(w));
 }
 
 static inline haft__worker *switch_to(haft__worker *w, haft__root *me, haft__root *to)
@@ -579,6 +580,16 @@ void haft__task_park(haft__root *me)
     haft__timer_disarm(timers, &timer);
 }
 
+void haft__task_park_after_wake(haft__root *me, haft__record *woken)
+{
+    haft__worker *w = my_worker();
+    haft__sched_ready_at_end(w, woken);
+    haft__root *to = root_for(w, pick_successor(w));
+    w->post = HAFT__POST_PARK;
+    w->post_record = me->record;
+    switch_to(w, me, to);
+}
+
 void haft__task_park_unlocking(haft__root *me, haft__lock *lock)
 {
     haft__worker *w = my_worker();
@@ -628,7 +639,7 @@ haft__next haft__sched_root(void *value)
     return (haft__next){ w->thread.own.context, w };
 #else
     haft__record *record;
-    while ((record = pick_after_end(w)) != NULL && record->root == NULL) {
+    while ((record = pick_successor(w)) != NULL && record->root == NULL) {
         if (record->stack_class == stack->class) {
             haft__root_renew(root, record);
             return (haft__next){ NULL, w };

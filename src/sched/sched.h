@@ -9,7 +9,7 @@
  *    light fence; a thief first raises `want`, executes the heavy fence, and then either sees that the owner is busy
  *    taking, and leaves, or takes by exchange; while `want` is up the owner exchanges too. A slot is stolen only after
  *    it has been unchanged for 20 microseconds: tasks that talk to each other stay together.
- *  - the successor: whom the task that ends on a worker woke as its last act. It runs next and is never queued, unless
+ *  - the successor: whom a task woke as its last act before it ends or parks. It runs next and is never queued, unless
  *    it is another's turn. Nobody else sees it, for as long as the rest of the end takes, where nothing can get stuck.
  *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a
  *    thief half of it at once. When it is full, half of it goes to the injection queue as one chain.
@@ -81,7 +81,7 @@ typedef struct haft__worker {
     haft__record *post_record;
     haft__lock *post_lock;
     haft__stack *post_stack;
-    haft__record *successor;   /* woken by the task that ends here */
+    haft__record *successor;   /* woken by the task that ends or parks here */
     haft__fiber_note *leaving; /* of the stack that the root leaves for good */
     haft__stack_cache stacks;
     haft__record *pinned; /* taken from the inbox, oldest first */
