@@ -23,7 +23,7 @@ static void free_actor(haft__actor *a)
 
 void haft__actor_ref(haft__actor *a)
 {
-    haft__fetch_add_acq_rel(&a->refs, 1);
+    haft__fetch_add_relaxed(&a->refs, 1); /* relaxed: whoever counts up holds an end, so this cannot be the last */
 }
 
 void haft__actor_unref(haft__actor *a)

@@ -30,24 +30,46 @@
 #define haft__store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define haft__store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 
+#define haft__exchange_relaxed(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
 #define haft__exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define haft__exchange_release(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
 #define haft__exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define haft__exchange_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 
 #define haft__fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define haft__fetch_add_release(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define haft__fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define haft__fetch_add_seq_cst(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define haft__fetch_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define haft__fetch_sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define haft__fetch_sub_seq_cst(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
 #define haft__fetch_or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define haft__fetch_or_acquire(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acquire)
+#define haft__fetch_or_release(p, v) atomic_fetch_or_explicit((p), (v), memory_order_release)
 #define haft__fetch_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define haft__fetch_and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
+#define haft__fetch_and_acquire(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acquire)
 #define haft__fetch_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 
-/* Compare-exchange: (object, address of the expected value, new value). On failure the expected value is reloaded with
- * acquire order. The strong form fails only if the values differ; the weak form may fail without reason and belongs
- * into loops. */
+/* Compare-exchange: (object, address of the expected value, new value). The strong form fails only if the values differ;
+ * the weak form may fail without reason and belongs into loops. On failure the expected value is reloaded: relaxed, for
+ * whoever only tries again or only needs to know that it failed; acq_rel reloads with acquire order. */
+#define haft__cas_relaxed(p, expected, v)                                                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed)
+#define haft__cas_weak_relaxed(p, expected, v)                                                                         \
+    atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed)
+#define haft__cas_acquire(p, expected, v)                                                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire, memory_order_relaxed)
+#define haft__cas_release(p, expected, v)                                                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release, memory_order_relaxed)
+#define haft__cas_weak_acquire(p, expected, v)                                                                         \
+    atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_acquire, memory_order_relaxed)
+#define haft__cas_weak_release(p, expected, v)                                                                         \
+    atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_release, memory_order_relaxed)
+#define haft__cas_acq_rel_retry(p, expected, v)                                                                        \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_relaxed)
+#define haft__cas_weak_acq_rel_retry(p, expected, v)                                                                   \
+    atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_relaxed)
 #define haft__cas_acq_rel(p, expected, v)                                                                              \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, memory_order_acquire)
 #define haft__cas_weak_acq_rel(p, expected, v)                                                                         \

@@ -52,10 +52,11 @@ static bool is_everybody_asleep(struct look *look)
         haft__sleeper *sleeper = HAFT__CONTAINER(at, haft__sleeper, link);
         if (sleeper->is_covered)
             continue;
-        /* Acquire: partner of the increment in haft__sleep; word and expected are those of this sleep. */
+        /* Acquire: partner of the increment in haft__sleep; word and expected are those of this sleep, and whatever this
+         * thread has done before, as the change of another's word, is seen. */
         uint32_t naps = haft__load_acquire(&sleeper->naps);
         if ((naps & 1) == 0 ||
-            haft__load_acquire(haft__load_relaxed(&sleeper->word)) != haft__load_relaxed(&sleeper->expected))
+            haft__load_relaxed(haft__load_relaxed(&sleeper->word)) != haft__load_relaxed(&sleeper->expected))
             return false;
         look->naps += naps;
         look->threads++;
@@ -120,14 +121,14 @@ static void report(void)
     haft__os->write_error(text, sizeof text - 1);
     /* Through a void pointer, in which POSIX lets functions travel. */
     void (*print)(void);
-    *(void **)(void *)&print = haft__load_acquire(&printer);
+    *(void **)(void *)&print = haft__load_relaxed(&printer); /* it is code */
     if (print != NULL)
         print();
 }
 
 void haft__deadlock_setup(void (*print)(void))
 {
-    haft__store_release(&printer, *(void **)(void *)&print);
+    haft__store_relaxed(&printer, *(void **)(void *)&print);
 }
 
 /* Sleeps for short spans for as long as everybody else sleeps, too. True if the sleep is over, with *rc. */
@@ -156,13 +157,11 @@ int haft__sleep(haft__sleeper *sleeper, haft__atomic(uint32_t) *word, uint32_t e
         return haft__os->futex_wait(word, expected, deadline);
     haft__store_relaxed(&sleeper->word, word);
     haft__store_relaxed(&sleeper->expected, expected);
-    /* Then the full fence, whose partner is the same one of another thread that falls asleep: of two, the one whose
-     * fence is later sees the other asleep. */
-    haft__fetch_add_seq_cst(&sleeper->naps, 1);
-    haft__fence_full();
+    /* Release: see is_everybody_asleep. Of two that fall asleep, the one that takes the lock later sees the other. */
+    haft__fetch_add_release(&sleeper->naps, 1);
     int rc = 0;
     if (!sleep_lightly(word, expected, deadline, &rc))
         rc = haft__os->futex_wait(word, expected, deadline);
-    haft__fetch_add_seq_cst(&sleeper->naps, 1);
+    haft__fetch_add_relaxed(&sleeper->naps, 1);
     return rc;
 }

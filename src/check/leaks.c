@@ -8,6 +8,6 @@
 void haft__leaks_at_exit(void (*print)(void))
 {
     static haft__atomic(uint32_t) arranged;
-    if (haft__exchange_acq_rel(&arranged, 1) == 0)
+    if (haft__exchange_relaxed(&arranged, 1) == 0)
         (void)atexit(print); /* refused: no list */
 }

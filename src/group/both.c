@@ -54,7 +54,7 @@ typedef struct other {
 static void finish(other *o, uint32_t bit)
 {
     haft__record *caller = o->caller;
-    haft__fetch_or_acq_rel(&o->state, bit); /* release: partner of the acquire in wait_for_other */
+    haft__fetch_or_release(&o->state, bit); /* release: partner of the acquire in wait_for_other */
     haft__wake(caller);
 }
 
@@ -92,7 +92,7 @@ static haft__record *adopt(haft__offer *offer)
     o->record = &job->record;
     o->generation = haft__generation(haft__load_relaxed(&job->record.state));
     /* Release: partner of the acquire in abort_other, which reads the two above. */
-    if ((haft__fetch_or_acq_rel(&o->state, BEGUN) & ABORT) != 0)
+    if ((haft__fetch_or_release(&o->state, BEGUN) & ABORT) != 0)
         haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
     return &job->record;
 }
@@ -101,7 +101,7 @@ static haft__record *adopt(haft__offer *offer)
 
 static void abort_other(other *o)
 {
-    if ((haft__fetch_or_acq_rel(&o->state, ABORT) & (BEGUN | ENDED)) != BEGUN)
+    if ((haft__fetch_or_acquire(&o->state, ABORT) & (BEGUN | ENDED)) != BEGUN)
         return;
     if (!haft__job_mark_aborted(o->record, o->generation))
         return;

@@ -57,23 +57,26 @@ static int claim_all(haft_handle *hs, size_t n, haft__root *me)
 static void join_group(gathering *g, haft__job *job)
 {
     job->group = g;
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state;
     do {
+        /* Acquire: partner of the release of DONE. Release below: of the finisher's acquire, who reads the group. */
+        state = haft__load_acquire(&job->record.state);
         if ((state & HAFT__DONE) != 0) {
             member_ended(g, job);
             return;
         }
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state | HAFT__GROUP));
+    } while (!haft__cas_weak_release(&job->record.state, &state, state | HAFT__GROUP));
 }
 
 /* True if the job is out of the group before its end; otherwise its end is counted, or about to be. */
 static bool leave_group(haft__job *job)
 {
-    uint64_t state = haft__load_acquire(&job->record.state);
+    /* Relaxed: nothing of the job is read until it has ended, nor anything published by this. */
+    uint64_t state = haft__load_relaxed(&job->record.state);
     do {
         if ((state & HAFT__DONE) != 0)
             return false;
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(uint64_t)HAFT__GROUP));
+    } while (!haft__cas_weak_relaxed(&job->record.state, &state, state & ~(uint64_t)HAFT__GROUP));
     return true;
 }
 

@@ -47,7 +47,7 @@ static void abort_children(haft_scope *s, void (*wake)(haft__record *))
 static void lock_scope(haft_scope *s)
 {
     uint32_t word = FREE;
-    if (__builtin_expect(!haft__cas_acq_rel(lock_of(s), &word, HELD), 0))
+    if (__builtin_expect(!haft__cas_acquire(lock_of(s), &word, HELD), 0))
         haft__lock_contended(lock_of(s));
 }
 
@@ -59,7 +59,7 @@ static void unlock_scope(haft_scope *s)
     }
     for (;;) {
         uint32_t word = HELD;
-        if (haft__cas_acq_rel(lock_of(s), &word, FREE))
+        if (haft__cas_release(lock_of(s), &word, FREE))
             return;
         haft__store_relaxed(lock_of(s), HELD); /* only the holder takes the mark away */
         abort_children(s, haft__wake);
@@ -73,9 +73,9 @@ static void abort_by_token(void *scope)
     uint32_t word = FREE;
     for (;;) {
         if (word != FREE) {
-            if (haft__cas_acq_rel(lock_of(s), &word, HELD | WISH))
+            if (haft__cas_relaxed(lock_of(s), &word, HELD | WISH)) /* relaxed: the mark is all there is to see */
                 return;
-        } else if (haft__cas_acq_rel(lock_of(s), &word, HELD)) {
+        } else if (haft__cas_acquire(lock_of(s), &word, HELD)) {
             abort_children(s, haft__wake_from_signal);
             unlock_scope(s);
             return;

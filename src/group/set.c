@@ -271,11 +271,13 @@ int haft_set_add(haft_set *set, haft_handle *h)
     haft__lock_acquire(&set->lock);
     add_member(set, job);
     bool has_ended = false;
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state;
     do {
+        /* Acquire: partner of the release of DONE. Release below: of the finisher's acquire, who reads the group. */
+        state = haft__load_acquire(&job->record.state);
         has_ended = (state & HAFT__DONE) != 0;
     } while (!has_ended &&
-             !haft__cas_weak_acq_rel(&job->record.state, &state, (state & ~HAFT__JOINER_MASK) | HAFT__GROUP));
+             !haft__cas_weak_release(&job->record.state, &state, (state & ~HAFT__JOINER_MASK) | HAFT__GROUP));
     haft__lock_release(&set->lock);
     if (has_ended)
         member_ended(set, job);
@@ -376,7 +378,7 @@ static void refuse_unbegun_calls(haft_set *set)
         haft__job *job = HAFT__CONTAINER(at, haft__job, link);
         at = at->next;
         if (haft__load_relaxed(&job->record.kind) != HAFT__KIND_BLOCKING ||
-            (haft__load_acquire(&job->record.state) & HAFT__DONE) != 0 || !haft__pool_withdraw(job))
+            (haft__load_relaxed(&job->record.state) & HAFT__DONE) != 0 || !haft__pool_withdraw(job))
             continue;
         haft__lock_release(&set->lock);
         haft__job_refuse(&job->record, 0);
@@ -418,11 +420,12 @@ void haft_set_shutdown(haft_set *set)
 static bool detach_member(haft_set *set, haft__job *job)
 {
     bool is_counted = (job->record.flags & COUNTED) != 0; /* once it is detached the job may be gone */
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state);
     do {
         if ((state & HAFT__DONE) != 0)
             return false;
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state,
+        /* Release: see haft_detach. */
+    } while (!haft__cas_weak_release(&job->record.state, &state,
                                      (state & ~(uint64_t)(HAFT__GROUP | HAFT__CLAIMED)) | HAFT__DETACHED));
     if (is_counted)
         set->running--;

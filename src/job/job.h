@@ -323,7 +323,7 @@ static inline void haft__runtime_count(haft__thread *here, haft_runtime *runtime
         haft__atomic(uint64_t) *counter = is_end ? &w->finished : &w->spawned;
         haft__store_release(counter, haft__load_relaxed(counter) + 1);
     } else {
-        haft__fetch_add_acq_rel(is_end ? &runtime->finished : &runtime->spawned, 1);
+        haft__fetch_add_release(is_end ? &runtime->finished : &runtime->spawned, 1);
     }
     haft__fence_light(); /* partner: the heavy fence in close_runtime; what follows is a look at `closing` */
 }

@@ -109,18 +109,23 @@ static int check_state(uint64_t state, uint64_t id)
     return (state & HAFT__GROUP) != 0 && haft__joiner(state) == 0 ? HAFT_ESTALE : HAFT_EBUSY;
 }
 
+/* Sequentially consistent: see job/ring.c. Acquire: of what a job that has ended did, and of the claimer before. */
+static inline bool exchange_for_claim(haft__job *job, uint64_t *state, uint64_t claimed)
+{
+    return haft__cas_seq_cst(&job->record.state, state, claimed);
+}
+
 /* Claims, or tells why not. The flags show beside the claim; *seen is the state with both in it. */
 static int claim(haft__job *job, uint64_t id, const haft__root *me, uint64_t flags, uint64_t *seen)
 {
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state); /* nothing of the job is read before the exchange */
     for (;;) {
         int rc = check_state(state, id);
         if (rc != 0)
             return rc;
         uint64_t next =
             (state & ~HAFT__JOINER_MASK) | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | flags;
-        /* Sequentially consistent: see closes_ring. */
-        if (haft__cas_seq_cst(&job->record.state, &state, next)) {
+        if (exchange_for_claim(job, &state, next)) {
             *seen = next;
             return 0;
         }
@@ -132,18 +137,21 @@ static int claim(haft__job *job, uint64_t id, const haft__root *me, uint64_t fla
 /* Takes the claim back. False: the job has ended meanwhile and is the caller's to reap. */
 bool haft__job_give_up(haft__job *job)
 {
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state;
     do {
+        state = haft__load_acquire(&job->record.state); /* partner of the release of DONE */
         if ((state & HAFT__DONE) != 0)
             return false;
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~CLAIM));
+        /* Relaxed: a claim that waits has written nothing into the job. */
+    } while (!haft__cas_weak_relaxed(&job->record.state, &state, state & ~CLAIM));
     return true;
 }
 
 void haft__job_unclaim(haft__job *job)
 {
-    uint64_t state = haft__load_acquire(&job->record.state);
-    while (!haft__cas_weak_acq_rel(&job->record.state, &state, state & ~(CLAIM | HAFT__GROUP)))
+    /* Release: partner of the acquire in claim; the next claimer writes the group after this one. */
+    uint64_t state = haft__load_relaxed(&job->record.state);
+    while (!haft__cas_weak_release(&job->record.state, &state, state & ~(CLAIM | HAFT__GROUP)))
         ;
 }
 
@@ -198,10 +206,10 @@ bool haft__job_claimed_has_ended(haft__job *job)
 }
 
 /* Waits for a claimed job. 0, or the refusal, after which the claim is given back. */
-static int wait_claimed(haft__job *job, haft__root *me)
+static inline int wait_claimed(haft__job *job, haft__root *me)
 {
     uint64_t state;
-    while (((state = haft__load_acquire(&job->record.state)) & HAFT__DONE) == 0) {
+    while (__builtin_expect(((state = haft__load_acquire(&job->record.state)) & HAFT__DONE) == 0, 0)) {
         int rc = haft__refusal(me);
         if (rc != 0)
             return haft__job_give_up(job) ? haft__tell(me, rc) : 0;
@@ -216,7 +224,7 @@ static int wait_claimed(haft__job *job, haft__root *me)
 }
 
 /* wait_claimed, noted in the checked build. HAFT_EDEADLK: it would close a ring of waits; the claim is given back. */
-static int wait_noted(haft__job *job, haft__root *me)
+static inline int wait_noted(haft__job *job, haft__root *me)
 {
     if (!HAFT__NOTES_ALL_WAITS || me->deadline != INT64_MAX)
         return wait_claimed(job, me);
@@ -244,7 +252,7 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
         return rc;
     }
     haft__job *job = job_of_slot(h->slot_);
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state);
     rc = check_state(state, h->id_);
     if (rc != 0)
         return rc;
@@ -276,15 +284,16 @@ static int join(haft_handle *h, void *frame, size_t size, haft_outcome *out, boo
  * way. 0: the job is claimed. HAFT_EAGAIN: it is another case, and nothing was done. HAFT_EDEADLK. */
 static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, const void *frame, size_t size)
 {
-    /* Neither ended nor claimed nor detached nor aborted, and of this generation. */
-    uint64_t state = haft__load_acquire(&job->record.state);
+    /* Neither ended nor claimed nor detached nor aborted, and of this generation. Relaxed: the exchange below fails
+     * unless it still is. */
+    uint64_t state = haft__load_relaxed(&job->record.state);
     if (__builtin_expect((state & ~(uint64_t)(HAFT__WATCHED | HAFT__TOKEN)) != id << HAFT__GENERATION_SHIFT, 0))
         return HAFT_EAGAIN;
     if (me->stack == NULL || &job->record == me->record || me->deadline != INT64_MAX || haft__is_aborted_here(me) ||
         haft__load_relaxed(&me->record->word) != HAFT__RUNNING || !haft__is_task(&job->record))
         return HAFT_EAGAIN;
     uint64_t claimed = state | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | HAFT__AWAITED;
-    if (!haft__cas_seq_cst(&job->record.state, &state, claimed)) /* as in claim */
+    if (!exchange_for_claim(job, &state, claimed))
         return HAFT_EAGAIN;
     /* Only now: another copy of the handle may join first, and the slot be used again. */
     if (__builtin_expect(!haft__job_fits(job, frame, size), 0)) {
@@ -308,8 +317,8 @@ int haft_join_raw(haft_handle *h, void *frame, size_t size)
     if (__builtin_expect(here != NULL && job != NULL && !is_self(job), 1)) {
         haft__root *me = here->root;
         int rc = claim_plainly(job, h->id_, me, frame, size);
-        if (rc == 0 && __builtin_expect((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0, 0))
-            rc = wait_noted(job, me);
+        if (rc == 0)
+            rc = wait_noted(job, me); /* it has ended already, but for a wake that was for something else */
         if (__builtin_expect(rc == 0, 1)) {
             rc = haft__job_reap_plainly(job, frame, size);
             *h = HAFT_NULL_HANDLE;
@@ -349,13 +358,15 @@ int haft_detach(haft_handle *h)
         return rc;
     }
     haft__job *job = job_of_slot(h->slot_);
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state);
     for (;;) {
         rc = check_state(state, h->id_);
         if (rc != 0)
             return rc;
         uint64_t flag = (state & HAFT__DONE) != 0 ? HAFT__CLAIMED : HAFT__DETACHED;
-        if (haft__cas_weak_acq_rel(&job->record.state, &state, state | flag))
+        /* Acquire: the outcome of a job that has ended. Release: a dropper that runs where the job ends sees what was
+         * done before it was let go. */
+        if (haft__cas_weak_acq_rel_retry(&job->record.state, &state, state | flag))
             break;
     }
     if ((state & HAFT__DONE) != 0)
@@ -410,13 +421,14 @@ bool haft_is_finished(haft_handle h)
 
 bool haft__job_mark_aborted(haft__record *record, uint64_t generation)
 {
-    uint64_t state = haft__load_acquire(&record->state);
+    /* Relaxed: the flag alone is told, and the fence behind it orders it. */
+    uint64_t state = haft__load_relaxed(&record->state);
     do {
         if (!is_generation(state, generation))
             return false;
         if ((state & (HAFT__DONE | HAFT__ABORT)) != 0)
             return true;
-    } while (!haft__cas_weak_acq_rel(&record->state, &state, state | HAFT__ABORT));
+    } while (!haft__cas_weak_relaxed(&record->state, &state, state | HAFT__ABORT));
     return true;
 }
 
@@ -439,7 +451,7 @@ static void abort_slot(haft__record *record, uint64_t generation, int *rc)
 void haft__job_abort(haft__job *job)
 {
     int rc;
-    abort_slot(&job->record, haft__generation(haft__load_acquire(&job->record.state)), &rc);
+    abort_slot(&job->record, haft__generation(haft__load_relaxed(&job->record.state)), &rc);
 }
 
 int haft_abort_by(haft_abort_handle a)
@@ -476,8 +488,9 @@ const char *haft_name(haft_handle h)
     if (h.slot_ == NULL)
         return "";
     haft__job *job = job_of_slot(h.slot_);
+    /* Acquire: whoever reads the name of a later job sees the later generation, too. */
     const char *name = haft__load_acquire(&job->name);
-    return name != NULL && is_generation(haft__load_acquire(&job->record.state), h.id_) ? name : "";
+    return name != NULL && is_generation(haft__load_relaxed(&job->record.state), h.id_) ? name : "";
 }
 
 haft_handle haft_self(void)
@@ -497,10 +510,10 @@ int haft_park(void)
         return HAFT_EDEADLK; /* nobody can name this thread to unpark it */
     int rc = haft__refusal_on_entry(me);
     while (rc == 0) {
-        uint64_t state = haft__load_acquire(&me->record->state);
+        uint64_t state = haft__load_relaxed(&me->record->state);
         if ((state & HAFT__TOKEN) != 0) {
             /* Acquire: partner of the unparker's release. */
-            haft__fetch_and_acq_rel(&me->record->state, ~(uint64_t)HAFT__TOKEN);
+            haft__fetch_and_acquire(&me->record->state, ~(uint64_t)HAFT__TOKEN);
             return 0;
         }
         rc = haft__refusal(me);
@@ -517,11 +530,12 @@ int haft_unpark(haft_handle h)
     if (haft__is_forked())
         return HAFT_EFORKED;
     haft__record *record = &job_of_slot(h.slot_)->record;
-    uint64_t state = haft__load_acquire(&record->state);
+    uint64_t state = haft__load_relaxed(&record->state);
     do {
         if (!is_generation(state, h.id_))
             return HAFT_ESTALE;
-    } while (!haft__cas_weak_acq_rel(&record->state, &state, state | HAFT__TOKEN));
+        /* Release, even if the token is there: partner of the acquire in haft_park. */
+    } while (!haft__cas_weak_release(&record->state, &state, state | HAFT__TOKEN));
     haft__wake_from_signal(record);
     return 0;
 }

@@ -76,7 +76,7 @@ static int place_name(haft__job *job, const char *name)
     if (copy == NULL)
         return HAFT_ENOMEM;
     memcpy(copy, name, size);
-    haft__store_release(&job->name, copy); /* partner: haft__job_peek */
+    haft__store_release(&job->name, copy); /* partners: haft_name, haft__job_describe */
     return 0;
 }
 

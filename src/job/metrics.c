@@ -18,11 +18,11 @@ static uint64_t difference(uint64_t a, uint64_t b)
 static void count_jobs(haft_runtime *runtime, uint64_t *spawned, uint64_t *finished)
 {
     uint64_t made, ended, unmade;
-    uint64_t ended_outside = haft__load_acquire(&runtime->finished);
+    uint64_t ended_outside = haft__load_relaxed(&runtime->finished);
     haft__sched_sums(&runtime->sched, &ended, &made, &unmade);
     unmade += haft__load_relaxed(&runtime->unmade);
     *finished = ended + ended_outside - unmade;
-    *spawned = made + haft__load_acquire(&runtime->spawned) - unmade;
+    *spawned = made + haft__load_relaxed(&runtime->spawned) - unmade;
 }
 
 void haft__metrics_begin(haft_runtime *runtime)

@@ -33,6 +33,7 @@ static const char *kind_name(const haft__job *job)
 
 void haft__job_describe(const haft__job *job, char *text, size_t size)
 {
+    /* Acquire: partner of the release in place_name; the record may be another job's by now. */
     const char *name = job != NULL ? haft__load_acquire(&job->name) : NULL;
     if (job == NULL) {
         snprintf(text, size, "a plain thread");
@@ -47,6 +48,7 @@ void haft__job_describe(const haft__job *job, char *text, size_t size)
 
 static void report(const haft_panic_info *info)
 {
+    /* Acquire: partner of the release in haft_on_panic; the hook sees what was done before. */
     haft_panic_hook *user = haft__load_acquire(&hook);
     if (user != NULL) {
         user(info);
@@ -63,7 +65,7 @@ static void report(const haft_panic_info *info)
 
 void haft_on_panic(haft_panic_hook *user)
 {
-    haft__exchange_acq_rel(&hook, user);
+    haft__store_release(&hook, user);
 }
 
 static void fill(haft_panic_info *info, const haft__root *root, const char *file, int line)

@@ -160,7 +160,7 @@ static void thread_ends(void *argument)
     if (is_joined) {
         self->native = haft__os->thread_self();
         haft__list_append(&pool->ended, &self->link);
-        haft__fetch_add_acq_rel(&pool->endings, 1);
+        haft__fetch_add_relaxed(&pool->endings, 1); /* the lock is held; it is only slept on without */
     } else {
         pool->threads--; /* by pthread_exit, or left behind; what is queued goes to another thread */
         queued = pop_queued(pool);
@@ -357,11 +357,11 @@ void haft__pool_stop(haft_runtime *runtime, bool leaves)
     haft__link *link;
     while ((link = haft__list_take(&pool->idle)) != NULL) {
         pool_thread *thread = HAFT__CONTAINER(link, pool_thread, link);
-        haft__store_release(&thread->word, TOLD_TO_END);
+        haft__store_relaxed(&thread->word, TOLD_TO_END); /* it takes the lock before it looks at anything */
         haft__os->futex_wake(&thread->word, 1);
     }
     while (pool->threads > (leaves ? pool->running : 0)) {
-        uint32_t seen = haft__load_acquire(&pool->endings);
+        uint32_t seen = haft__load_relaxed(&pool->endings);
         link = haft__list_take(&pool->ended);
         if (link != NULL)
             pool->threads--;

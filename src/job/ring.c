@@ -26,7 +26,8 @@ static haft__record *awaiter(haft__record *record)
     if ((state & (HAFT__DONE | HAFT__AWAITED)) != HAFT__AWAITED || haft__joiner(state) == 0)
         return NULL;
     haft__record *by = haft__record_at(haft__joiner(state));
-    return (haft__load_seq_cst(&by->state) & HAFT__ABORT) == 0 ? by : NULL;
+    /* Relaxed: an abort may come at any time. */
+    return (haft__load_relaxed(&by->state) & HAFT__ABORT) == 0 ? by : NULL;
 }
 
 /* A ring, from the caller up to the job that it wants to join. */

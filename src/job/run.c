@@ -97,7 +97,7 @@ static void dispose_detached(haft__job *job, haft__root *root)
  * that is woken may follow on this worker at once. False: nothing was done, it is another end. */
 static inline bool end_plain_task(haft__job *job)
 {
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state);
     if (__builtin_expect((state & (HAFT__DETACHED | HAFT__WATCHED)) != 0, 0))
         return false;
     if (__builtin_expect(job->record.end != HAFT_RETURNED, 0))
@@ -106,7 +106,7 @@ static inline bool end_plain_task(haft__job *job)
     haft__root *root = job->record.root;
     job->record.root = NULL;
     /* As in haft__job_end. */
-    if (__builtin_expect(!haft__cas_acq_rel(&job->record.state, &state, state | HAFT__DONE), 0)) {
+    if (__builtin_expect(!haft__cas_acq_rel_retry(&job->record.state, &state, state | HAFT__DONE), 0)) {
         job->record.root = root;
         return false;
     }
@@ -138,13 +138,15 @@ void haft__job_end(haft__job *job)
             left = haft__native_as_root(haft__os->thread_self());
     }
     bool dropped = false;
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state = haft__load_relaxed(&job->record.state);
     for (;;) {
         if ((state & HAFT__DETACHED) != 0 && !dropped) {
-            /* Nobody claims a detached job, so nothing can come between. */
+            /* Nobody claims a detached job, so nothing can come between. Acquire: partner of the release in haft_detach;
+             * the dropper sees what was done before. */
+            haft__load_acquire(&job->record.state);
             dispose_detached(job, root);
             dropped = true;
-            state = haft__load_acquire(&job->record.state);
+            state = haft__load_relaxed(&job->record.state);
         }
         uint64_t next = state | HAFT__DONE;
         if ((state & HAFT__WATCHED) != 0) {
@@ -153,9 +155,9 @@ void haft__job_end(haft__job *job)
                 break;
         } else {
             /* Release: partner of the acquire of whoever sees DONE; publishes frame and outcome. Acquire: what the
-             * claimer or detacher wrote before is seen. */
+             * claimer wrote before is seen, its group and its record. */
             job->record.root = left;
-            if (haft__cas_acq_rel(&job->record.state, &state, next))
+            if (haft__cas_acq_rel_retry(&job->record.state, &state, next))
                 break;
         }
         job->record.root = root;

@@ -38,7 +38,8 @@ static uint64_t live_jobs(haft_runtime *runtime)
 {
     uint64_t finished = haft__load_acquire(&runtime->finished);
     uint64_t live = haft__sched_live(&runtime->sched);
-    return live + haft__load_acquire(&runtime->spawned) - finished;
+    /* Acquire above and in the sums: partner of the release in haft__runtime_count; who sees an end sees the beginning. */
+    return live + haft__load_relaxed(&runtime->spawned) - finished;
 }
 
 /* The last of those that were left behind lets the workers go that were. */
@@ -61,7 +62,7 @@ void haft__runtime_uncount(haft_runtime *runtime)
 
 void haft__runtime_tell_closer(haft_runtime *runtime)
 {
-    haft__record *closer = haft__load_acquire(&runtime->closer);
+    haft__record *closer = haft__load_relaxed(&runtime->closer); /* records are for ever, and a late wake is legal */
     if (closer != NULL)
         haft__wake(closer);
     end_if_deserted(runtime);
@@ -78,7 +79,7 @@ struct abort_all {
 static void abort_visit(haft__record *record, void *argument)
 {
     struct abort_all *all_of = argument;
-    uint64_t state = haft__load_acquire(&record->state);
+    uint64_t state = haft__load_relaxed(&record->state);
     if (record == all_of->except || haft__load_relaxed(&record->home) != &all_of->runtime->sched ||
         haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN)
         return;
@@ -92,8 +93,8 @@ static void abort_jobs(haft_runtime *runtime, const haft__record *except)
 {
     struct abort_all pass = { .runtime = runtime, .except = except };
     /* A job that is being made while the table is walked either is found, or sees this and marks itself: see make(). */
-    haft__store_seq_cst(&runtime->aborting, 1);
-    haft__fence_heavy();
+    haft__store_relaxed(&runtime->aborting, 1);
+    haft__fence_heavy(); /* partner: the light fence in haft__job_make */
     haft__record_each(abort_visit, &pass);
     haft__fence_heavy(); /* once for all: see haft__job_mark_aborted */
     pass.wake = true;
@@ -135,9 +136,9 @@ static bool close_runtime(haft_runtime *runtime, const haft__record *own)
 {
     haft__root *me = haft__here_always()->root;
     uint64_t remaining = own != NULL ? 1 : 0;
-    haft__store_seq_cst(&runtime->closer, me->record);
-    haft__store_seq_cst(&runtime->closing, 1);
-    haft__fence_heavy();
+    haft__store_relaxed(&runtime->closer, me->record);
+    haft__store_relaxed(&runtime->closing, 1);
+    haft__fence_heavy(); /* partner: the light fence in haft__runtime_count */
     int64_t deadline;
     if (__builtin_add_overflow(haft__os->now(), runtime->options.grace > 0 ? runtime->options.grace : 0, &deadline))
         deadline = INT64_MAX;
@@ -146,7 +147,7 @@ static bool close_runtime(haft_runtime *runtime, const haft__record *own)
         abort_jobs(runtime, own);
         have_ended = wait_while_jobs_end(runtime, remaining);
     }
-    haft__store_seq_cst(&runtime->closer, NULL);
+    haft__store_relaxed(&runtime->closer, NULL);
     return have_ended;
 }
 
@@ -215,7 +216,7 @@ static int runtime_make(const haft_runtime_options *options, unsigned first_thre
     /* The counters go on: somebody late may still count himself in and out. */
     haft__store_relaxed(&runtime->closer, NULL);
     haft__store_relaxed(&runtime->aborting, 0);
-    haft__store_seq_cst(&runtime->closing, 0);
+    haft__store_relaxed(&runtime->closing, 0);
     rc = haft__sched_start(&runtime->sched, first_thread);
     if (rc != 0) {
         haft__sched_fini(&runtime->sched);
@@ -264,7 +265,7 @@ static void leave_behind(haft_runtime *runtime)
 {
     struct stuck stuck = { .runtime = runtime };
     haft__record_each(visit_stuck, &stuck);
-    haft__store_seq_cst(&runtime->is_left_behind, 1);
+    haft__store_relaxed(&runtime->is_left_behind, 1); /* then the fence in end_if_deserted */
     haft__sched_stop(&runtime->sched);
     haft__sched_join_or_leave(&runtime->sched, runtime->first_thread);
     haft__sched_fini(&runtime->sched);

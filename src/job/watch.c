@@ -34,13 +34,16 @@ int haft__watch(haft__job *job, uint64_t generation, haft__root *me)
     struct bucket *bucket = bucket_of(job);
     watcher self = { .job = job, .generation = generation, .record = me->record };
     haft__lock_acquire(&bucket->lock);
-    uint64_t state = haft__load_acquire(&job->record.state);
+    uint64_t state;
     do {
+        /* Acquire: partner of the release of DONE; whoever has waited sees what the job did. */
+        state = haft__load_acquire(&job->record.state);
         if (haft__generation(state) != generation || (state & HAFT__DONE) != 0) {
             haft__lock_release(&bucket->lock);
             return haft__generation(state) != generation ? HAFT_ESTALE : 0;
         }
-    } while (!haft__cas_weak_acq_rel(&job->record.state, &state, state | HAFT__WATCHED));
+        /* Relaxed: a finisher who sees it takes the lock. */
+    } while (!haft__cas_weak_relaxed(&job->record.state, &state, state | HAFT__WATCHED));
     if (bucket->watchers.next == NULL)
         haft__list_init(&bucket->watchers);
     haft__list_append(&bucket->watchers, &self.link);
@@ -77,7 +80,7 @@ bool haft__watched_end(haft__job *job, uint64_t *seen, uint64_t next)
     struct bucket *bucket = bucket_of(job);
     uint64_t generation = haft__generation(next);
     haft__lock_acquire(&bucket->lock);
-    bool shown = haft__cas_acq_rel(&job->record.state, seen, next);
+    bool shown = haft__cas_acq_rel_retry(&job->record.state, seen, next); /* as in haft__job_end */
     /* From here on the job may be recycled; its address and generation are only compared. */
     haft__record *record = shown ? take_watcher(bucket, job, generation) : NULL;
     haft__lock_release(&bucket->lock);

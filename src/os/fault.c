@@ -46,7 +46,7 @@ static bool keep_spare(void *memory)
 {
     for (size_t i = 0; i < sizeof spare_stacks / sizeof spare_stacks[0]; i++) {
         void *none = NULL;
-        if (haft__load_relaxed(&spare_stacks[i]) == NULL && haft__cas_acq_rel(&spare_stacks[i], &none, memory))
+        if (haft__load_relaxed(&spare_stacks[i]) == NULL && haft__cas_release(&spare_stacks[i], &none, memory))
             return true;
     }
     return false;

@@ -65,10 +65,11 @@ void haft__os_replace(const struct haft__os *table)
 void haft__fence_setup(void)
 {
     uint32_t undecided = FENCE_UNDECIDED;
-    if (haft__cas_seq_cst(&fence_setup, &undecided, FENCE_DECIDING)) {
+    if (haft__cas_relaxed(&fence_setup, &undecided, FENCE_DECIDING)) {
         haft__store_relaxed(&haft__fence_is_asymmetric, haft__os->membarrier_register() == 0);
         haft__store_release(&fence_setup, FENCE_DECIDED);
     }
+    /* Acquire: partner of the release; whoever returns sees the decision. */
     while (haft__load_acquire(&fence_setup) != FENCE_DECIDED)
         haft__spin("another thread is asking the kernel");
 }

@@ -13,9 +13,10 @@ void haft__injection_append(haft__sched *sched, haft__record *first, haft__recor
 
 static inline uint32_t haft__ring_length(haft__worker *w)
 {
-    /* A hint for anybody but the owner. */
-    uint32_t head = haft__load_acquire(&w->head);
-    return haft__load_acquire(&w->tail) - head;
+    /* A hint for anybody but the owner. Relaxed: who must not miss a push looks behind a fence, and sees too much rather
+     * than too little. */
+    uint32_t head = haft__load_relaxed(&w->head);
+    return haft__load_relaxed(&w->tail) - head;
 }
 
 /* The owner's. */
@@ -34,7 +35,7 @@ static inline void haft__ring_push(haft__worker *w, haft__record *record)
         haft__record *half[HAFT__RING_SIZE / 2];
         for (uint32_t i = 0; i < HAFT__RING_SIZE / 2; i++)
             half[i] = haft__load_relaxed(&w->ring[(head + i) % HAFT__RING_SIZE]);
-        if (!haft__cas_acq_rel(&w->head, &head, head + HAFT__RING_SIZE / 2))
+        if (!haft__cas_relaxed(&w->head, &head, head + HAFT__RING_SIZE / 2)) /* as in haft__ring_pop */
             continue;
         for (uint32_t i = 0; i + 1 < HAFT__RING_SIZE / 2; i++)
             half[i]->next = half[i + 1];
@@ -43,15 +44,16 @@ static inline void haft__ring_push(haft__worker *w, haft__record *record)
     }
 }
 
-/* The owner's. */
+/* The owner's. Relaxed: the head only decides. The slots are the owner's own writes, and it fills them again after this; a
+ * thief that sees the new head learns nothing by it. */
 static inline haft__record *haft__ring_pop(haft__worker *w)
 {
-    uint32_t head = haft__load_acquire(&w->head);
+    uint32_t head = haft__load_relaxed(&w->head);
     for (;;) {
         if (haft__load_relaxed(&w->tail) == head)
             return NULL;
         haft__record *record = haft__load_relaxed(&w->ring[head % HAFT__RING_SIZE]);
-        if (__builtin_expect(haft__cas_weak_acq_rel(&w->head, &head, head + 1), 1))
+        if (__builtin_expect(haft__cas_weak_relaxed(&w->head, &head, head + 1), 1))
             return record;
     }
 }
@@ -60,8 +62,9 @@ static inline haft__record *haft__ring_pop(haft__worker *w)
 static inline haft__record *haft__ring_steal(haft__worker *thief, haft__worker *victim)
 {
     for (;;) {
-        /* Head before tail, both acquire: a tail older than the head would make the length wrap around. */
-        uint32_t head = haft__load_acquire(&victim->head);
+        /* Relaxed: with a tail older than the head the length wraps around, which is refused below, and with a head that
+         * is old the exchange fails. Acquire: partner of the release of the tail; the slots and the records. */
+        uint32_t head = haft__load_relaxed(&victim->head);
         uint32_t tail = haft__load_acquire(&victim->tail);
         uint32_t n = tail - head;
         if (n == 0 || n > HAFT__RING_SIZE)
@@ -74,7 +77,8 @@ static inline haft__record *haft__ring_steal(haft__worker *thief, haft__worker *
             if (i + 1 < n)
                 haft__store_relaxed(&thief->ring[(mine + i) % HAFT__RING_SIZE], last);
         }
-        if (!haft__cas_acq_rel(&victim->head, &head, head + n))
+        /* Release: see haft__ring_push. */
+        if (!haft__cas_release(&victim->head, &head, head + n))
             continue;
         haft__store_release(&thief->tail, mine + n - 1);
         return last;
@@ -89,8 +93,8 @@ static inline haft__record *haft__lifo_take(haft__worker *w)
     haft__store_relaxed(&w->lifo_busy, 1);
     haft__fence_light(); /* partner: the heavy fence in haft__lifo_steal; either `busy` or `want` is seen */
     if (__builtin_expect(haft__load_acquire(&w->lifo_want) != 0, 0)) {
-        haft__store_release(&w->lifo_busy, 0);
-        return haft__exchange_acquire(&w->lifo, NULL);
+        haft__store_relaxed(&w->lifo_busy, 0); /* the slot is as it was */
+        return haft__exchange_relaxed(&w->lifo, NULL);
     }
     haft__record *record = haft__load_relaxed(&w->lifo);
     if (record != NULL)
@@ -108,13 +112,14 @@ static inline void haft__lifo_put(haft__worker *w, haft__record *record)
 
 static inline haft__record *haft__lifo_steal(haft__worker *victim)
 {
-    uint32_t none = 0;
-    if (!haft__cas_seq_cst(&victim->lifo_want, &none, 1))
+    uint32_t none = 0; /* relaxed: the fence orders it */
+    if (!haft__cas_relaxed(&victim->lifo_want, &none, 1))
         return NULL;
     haft__fence_heavy();
     haft__record *record = NULL;
     if (haft__load_acquire(&victim->lifo_busy) == 0)
-        record = haft__exchange_acq_rel(&victim->lifo, NULL);
+        record = haft__exchange_acquire(&victim->lifo, NULL); /* partner of the release in haft__lifo_put */
+    /* Release: partner of the owner's acquire, who then sees the slot empty. */
     haft__store_release(&victim->lifo_want, 0);
     return record;
 }

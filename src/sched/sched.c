@@ -14,11 +14,14 @@
 
 /* --- Waking workers ----------------------------------------------------------------------------------------------- */
 
+/* The words and counters of this part are relaxed: they publish nothing, each queue does so for itself. What must not be
+ * missed is ordered by the fences, between a change and a look. */
+
 /* As WOKEN, which the waker must have counted as a searcher, or as CALLED, which nobody counts. */
 static bool wake_worker(haft__worker *w, uint32_t as)
 {
     uint32_t asleep = HAFT__ASLEEP;
-    if (haft__load_relaxed(&w->sleep_word) != HAFT__ASLEEP || !haft__cas_acq_rel(&w->sleep_word, &asleep, as))
+    if (haft__load_relaxed(&w->sleep_word) != HAFT__ASLEEP || !haft__cas_relaxed(&w->sleep_word, &asleep, as))
         return false;
     haft__fetch_sub_relaxed(&w->sched->sleepers, 1);
     haft__os->futex_wake(&w->sleep_word, 1);
@@ -44,14 +47,14 @@ void haft__sched_wake_one(haft__sched *s)
 {
     do {
         uint32_t none = 0;
-        if (!haft__cas_acq_rel(&s->searchers, &none, 1))
+        if (!haft__cas_relaxed(&s->searchers, &none, 1))
             return;
         for (unsigned i = 0; i < s->count; i++)
             if (wake_worker(&s->workers[i], HAFT__WOKEN))
                 return;
         /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker
          * have relied on the searcher: look again, after the subtraction is visible. */
-        haft__fetch_sub_seq_cst(&s->searchers, 1);
+        haft__fetch_sub_relaxed(&s->searchers, 1);
         haft__fence_full();
     } while (haft__load_relaxed(&s->sleepers) > 0 && shared_work_is_visible(s));
 }
@@ -92,7 +95,7 @@ static void stack_push(haft__atomic(haft__record *) *top, haft__record *record)
     haft__record *old = haft__load_relaxed(top);
     do
         record->next = old;
-    while (!haft__cas_weak_acq_rel(top, &old, record));
+    while (!haft__cas_weak_release(top, &old, record)); /* partner: the acquire in stack_take_all */
 }
 
 /* Everything that was pushed, oldest first, and how many. */
@@ -335,12 +338,18 @@ static inline haft__record *pick_successor(haft__worker *w)
 
 static void give_stack(haft__worker *w, haft__stack *stack);
 
-static void post_park(haft__record *record)
+/* False: a wake came first. Release: whoever reads PARKED sees the saved context. */
+static inline bool shows_parked(haft__record *record)
 {
     uint32_t running = HAFT__RUNNING;
-    if (__builtin_expect(haft__cas_acq_rel(&record->word, &running, HAFT__PARKED), 1))
+    return haft__cas_release(&record->word, &running, HAFT__PARKED);
+}
+
+static void post_park(haft__record *record)
+{
+    if (__builtin_expect(shows_parked(record), 1))
         return;
-    haft__store_relaxed(&record->word, HAFT__RUNNING);
+    haft__exchange_acquire(&record->word, HAFT__RUNNING); /* what the early waker did is seen where it goes on */
     haft__task_ready(record);
 }
 
@@ -362,10 +371,10 @@ static void post_unlock(haft__worker *w, haft__record *record)
      * timer can have come before: everybody else needs the lock. */
     haft__lock *lock = w->post_lock;
     bool heeds = w->post_heeds;
-    uint32_t running = HAFT__RUNNING, parked = HAFT__PARKED;
+    uint32_t parked = HAFT__PARKED;
     if (!w->post_timed) {
         haft__store_release(&record->word, HAFT__PARKED);
-    } else if (!haft__cas_acq_rel(&record->word, &running, HAFT__PARKED)) {
+    } else if (!shows_parked(record)) {
         haft__store_relaxed(&record->word, HAFT__RUNNING);
         haft__task_ready(record);
         haft__lock_release(lock);
@@ -373,7 +382,7 @@ static void post_unlock(haft__worker *w, haft__record *record)
     }
     haft__fence_light();
     if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0 &&
-        haft__cas_acq_rel(&record->word, &parked, HAFT__RUNNING))
+        haft__cas_relaxed(&record->word, &parked, HAFT__RUNNING)) /* it was this worker that stored it */
         haft__task_ready(record);
     haft__lock_release(lock);
 }
@@ -724,7 +733,7 @@ static void stop_searching(haft__worker *w)
     if (!w->is_searching)
         return;
     w->is_searching = false;
-    haft__fetch_sub_seq_cst(&w->sched->searchers, 1);
+    haft__fetch_sub_relaxed(&w->sched->searchers, 1);
 }
 
 static haft__record *search(haft__worker *w)
@@ -734,7 +743,7 @@ static haft__record *search(haft__worker *w)
         uint32_t n = haft__load_relaxed(&s->searchers);
         if (2 * n >= s->count && s->count > 1)
             return NULL;
-        w->is_searching = haft__cas_acq_rel(&s->searchers, &n, n + 1);
+        w->is_searching = haft__cas_relaxed(&s->searchers, &n, n + 1);
         if (!w->is_searching)
             return NULL;
     }
@@ -770,7 +779,7 @@ static int64_t trim(haft__worker *w, bool *trims)
         return INT64_MAX;
     haft__stack_cache_flush(&w->stacks);
     haft__record_cache_flush(&w->thread.records);
-    if (!haft__cas_acq_rel(&trimmer, &none, 1))
+    if (!haft__cas_relaxed(&trimmer, &none, 1)) /* what is trimmed has locks */
         return haft__os->now() + HAFT__TRIM_NS;
     stop_searching(w);
     int64_t now, again;
@@ -780,7 +789,7 @@ static int64_t trim(haft__worker *w, bool *trims)
     } while (again <= now && haft__load_relaxed(&w->timers.earliest) > now && !work_is_visible(w));
     *trims = again != INT64_MAX;
     if (!*trims) /* nothing is left, and this worker may sleep for ever */
-        haft__store_release(&trimmer, 0);
+        haft__store_relaxed(&trimmer, 0);
     return again;
 }
 
@@ -791,7 +800,7 @@ static void sleep_until_woken(haft__worker *w)
     bool trims;
     int64_t trim_at = trim(w, &trims);
     haft__store_relaxed(&w->sleep_word, HAFT__ASLEEP);
-    haft__fetch_add_seq_cst(&s->sleepers, 1);
+    haft__fetch_add_relaxed(&s->sleepers, 1);
     stop_searching(w);
     haft__fence_heavy(); /* partner: the light fence in notify, and the full one in haft__sched_has_spare */
     bool rescues = false;
@@ -801,7 +810,7 @@ static void sleep_until_woken(haft__worker *w)
         if (deadline > trim_at)
             deadline = trim_at;
         uint32_t none = 0;
-        if (haft__load_relaxed(&s->sleepers) < s->count && haft__cas_acq_rel(&s->rescuer, &none, 1)) {
+        if (haft__load_relaxed(&s->sleepers) < s->count && haft__cas_relaxed(&s->rescuer, &none, 1)) {
             rescues = true;
             int64_t soon = haft__os->now() + HAFT__RESCUE_NS;
             if (deadline > soon)
@@ -809,20 +818,20 @@ static void sleep_until_woken(haft__worker *w)
         }
         int64_t start = haft__os->now();
         haft__count(&w->parks, 1);
-        while (haft__load_acquire(&w->sleep_word) == HAFT__ASLEEP)
+        while (haft__load_relaxed(&w->sleep_word) == HAFT__ASLEEP)
             if (haft__sleep(&w->thread.sleeper, &w->sleep_word, HAFT__ASLEEP, deadline, false) == -ETIMEDOUT)
                 break;
         haft__count(&w->parked, haft__os->now() - start);
     }
-    uint32_t word = haft__exchange_acq_rel(&w->sleep_word, HAFT__AWAKE);
+    uint32_t word = haft__exchange_relaxed(&w->sleep_word, HAFT__AWAKE);
     if (word == HAFT__ASLEEP)
         haft__fetch_sub_relaxed(&s->sleepers, 1);
     else
         w->is_searching = word == HAFT__WOKEN; /* then the waker counted us */
     if (trims)
-        haft__store_release(&trimmer, 0);
+        haft__store_relaxed(&trimmer, 0);
     if (rescues) {
-        haft__store_release(&s->rescuer, 0);
+        haft__store_relaxed(&s->rescuer, 0); /* timers have locks */
         rescue_timers(w, haft__os->now());
     }
 }
@@ -838,9 +847,10 @@ static haft__record *look_once(haft__worker *w)
 /* True if it was told to, and nobody has given up waiting for it meanwhile. */
 static bool stops(haft__worker *w)
 {
+    /* Acquire: partner of the release in haft__sched_join_or_leave. */
     uint32_t told = HAFT__WORKER_TOLD;
-    if (haft__load_acquire(&w->stop_word) != HAFT__WORKER_TOLD ||
-        !haft__cas_acq_rel(&w->stop_word, &told, HAFT__WORKER_LEFT))
+    if (haft__load_relaxed(&w->stop_word) != HAFT__WORKER_TOLD ||
+        !haft__cas_acquire(&w->stop_word, &told, HAFT__WORKER_LEFT))
         return false;
     haft__os->futex_wake(&w->stop_word, 1); /* see haft__sched_join_or_leave */
     return true;
@@ -868,7 +878,7 @@ static void idle(haft__worker *w)
         }
         if (w->is_searching && record != NULL) {
             w->is_searching = false;
-            if (haft__fetch_sub_seq_cst(&s->searchers, 1) == 1)
+            if (haft__fetch_sub_relaxed(&s->searchers, 1) == 1)
                 haft__sched_notify(s);
         }
         if (record == NULL)
@@ -907,7 +917,7 @@ static void worker_runs(haft__worker *w)
     idle(w);
     if (signal_stack != NULL)
         haft__os->alternate_stack_leave(signal_stack);
-    if (haft__load_acquire(&w->is_left_behind))
+    if (haft__load_relaxed(&w->is_left_behind)) /* see stops */
         free_reserve(w);
     haft__stack_cache_flush(&w->stacks);
     haft__thread_leave(&w->thread);
@@ -968,7 +978,7 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
     /* Queues, words and counters are at rest, and those that a late waker counts in are his to set right. */
     for (unsigned i = 0; i < count; i++) {
         haft__worker *w = &s->workers[i];
-        haft__store_seq_cst(&w->stop_word, HAFT__WORKER_RUNS);
+        haft__store_relaxed(&w->stop_word, HAFT__WORKER_RUNS); /* before its thread begins */
         memset(&w->thread, 0, sizeof w->thread);
         w->thread.worker = w;
         w->thread.home = s;
@@ -1054,9 +1064,9 @@ void haft__sched_stop(haft__sched *s)
 {
     for (unsigned i = 0; i < s->count; i++) {
         uint32_t runs = HAFT__WORKER_RUNS;
-        haft__cas_seq_cst(&s->workers[i].stop_word, &runs, HAFT__WORKER_TOLD);
+        haft__cas_relaxed(&s->workers[i].stop_word, &runs, HAFT__WORKER_TOLD);
     }
-    haft__fence_full();
+    haft__fence_full(); /* partner: the heavy fence of a worker that goes to sleep */
     for (unsigned i = 0; i < s->count; i++)
         wake_worker(&s->workers[i], HAFT__CALLED);
 }
@@ -1077,13 +1087,13 @@ void haft__sched_join_or_leave(haft__sched *s, unsigned first)
     unsigned looks = 0;
     for (unsigned i = first; i < s->count; i++) {
         haft__worker *w = &s->workers[i];
-        while (haft__load_acquire(&w->stop_word) != HAFT__WORKER_LEFT && looks < LEAVING_LOOKS)
+        while (haft__load_relaxed(&w->stop_word) != HAFT__WORKER_LEFT && looks < LEAVING_LOOKS)
             if (haft__os->futex_wait(&w->stop_word, HAFT__WORKER_TOLD, haft__os->now() + LEAVING_LOOK_NS) == -ETIMEDOUT)
                 looks++;
         /* Release by the exchange: partner of the acquire in stops; a worker that is told again sees it. */
         uint32_t told = HAFT__WORKER_TOLD;
         haft__store_relaxed(&w->is_left_behind, true);
-        if (haft__cas_acq_rel(&w->stop_word, &told, HAFT__WORKER_RUNS)) {
+        if (haft__cas_release(&w->stop_word, &told, HAFT__WORKER_RUNS)) {
             haft__os->thread_detach(w->native);
             continue;
         }

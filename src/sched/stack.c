@@ -163,7 +163,7 @@ static arena *arena_new(unsigned class)
     arena *first = haft__load_relaxed(&arenas);
     do
         a->next = first;
-    while (!haft__cas_weak_acq_rel(&arenas, &first, a));
+    while (!haft__cas_weak_release(&arenas, &first, a));
     return a;
 }
 

@@ -242,7 +242,7 @@ static void look(struct selection *s)
 static void choose(struct selection *s, uint32_t number)
 {
     uint32_t none = 0;
-    haft__cas_acq_rel(&s->choice, &none, number);
+    haft__cas_relaxed(&s->choice, &none, number); /* see haft__arm_claim */
 }
 
 /* Chooses for the clock or an abort, if it is time. Returns the refusal. */
@@ -281,19 +281,20 @@ static int wait_for_choice(struct selection *s, haft__lock *lock)
     if (lock != NULL)
         park(s, lock); /* the clock was looked at, and an abort since then ends this park */
     for (;;) {
-        /* Acquire: partner of the claim; what the waker did is seen in wait_until_done. */
-        if (haft__load_acquire(&s->choice) != 0)
+        /* Relaxed, here and below: what the waker did is seen in withdraw_others. */
+        if (haft__load_relaxed(&s->choice) != 0)
             return rc;
         if (s->looks)
             look(s);
-        if (haft__load_acquire(&s->choice) == 0)
+        if (haft__load_relaxed(&s->choice) == 0)
             rc = look_at_clock(s);
-        if (haft__load_acquire(&s->choice) == 0)
+        if (haft__load_relaxed(&s->choice) == 0)
             park(s, NULL);
     }
 }
 
-/* Every arm but the chosen one leaves. The waker of the chosen one may still be at work under its lock. */
+/* Every arm but the chosen one leaves. The waker of the chosen one may still be at work under its lock, which it took
+ * before it chose. What it did is seen by the acquire of is_done, or of the lock. */
 static void withdraw_others(struct selection *s, uint32_t chosen)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -329,7 +330,7 @@ static uint32_t wait_for_arm(struct selection *s, int *refusal)
         return number;
     enrol_looking_arms(s);
     *refusal = wait_for_choice(s, is_simple ? lock_at(s, 0) : NULL);
-    uint32_t chosen = haft__load_acquire(&s->choice);
+    uint32_t chosen = haft__load_relaxed(&s->choice);
     withdraw_others(s, chosen);
     return chosen != HAFT__REFUSED ? chosen : 0;
 }

@@ -90,7 +90,7 @@ static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
         *state = haft__load_relaxed(state_of(m));
         if (owner_of(*state) == 0) {
             /* Acquire: partner of the release in which the last holder put no owner. */
-            if (haft__cas_acq_rel(state_of(m), state, *state | mine))
+            if (haft__cas_acquire(state_of(m), state, *state | mine))
                 return true;
             continue;
         }
@@ -110,7 +110,7 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
 {
     haft__queue *queue = &m->waiters_;
     bool linked = c->waiter.arm.link.next != NULL;
-    uint32_t state = haft__load_acquire(state_of(m)), next;
+    uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
         next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
         if (owner_of(state) == 0) {
@@ -120,7 +120,7 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
         } else {
             next |= WAITERS;
         }
-    } while (!haft__cas_weak_acq_rel(state_of(m), &state, next));
+    } while (!haft__cas_weak_acquire(state_of(m), &state, next)); /* as in spin */
     *seen = state;
     c->has_lost |= c->is_awake;
     c->is_awake = false;
@@ -139,14 +139,14 @@ static void give_up(haft_mutex *m, contender *c)
     haft__queue_remove(&m->waiters_, &c->waiter);
     contender *first = (contender *)(void *)m->waiters_;
     haft__record *record = NULL;
-    uint32_t state = haft__load_acquire(state_of(m)), next;
+    uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
         next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
         if (first == NULL)
             next &= ~(uint32_t)WAITERS;
         else if (c->is_awake && owner_of(state) == 0)
             next |= AWAKE; /* for the next one; an owner will find WAITERS instead */
-    } while (!haft__cas_weak_acq_rel(state_of(m), &state, next));
+    } while (!haft__cas_weak_relaxed(state_of(m), &state, next)); /* flags that the queue's lock orders */
     if (first != NULL && c->is_awake && owner_of(state) == 0) {
         first->is_awake = true;
         record = first->waiter.arm.record;
@@ -234,7 +234,7 @@ int haft_mutex_lock(haft_mutex *m)
         return lock_first(m);
     haft__root *me = here->root;
     uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
+    if (__builtin_expect(haft__cas_acquire(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, UNCONDITIONALLY);
 }
@@ -248,7 +248,7 @@ int haft_mutex_lock_abortable(haft_mutex *m)
     if (rc != 0)
         return rc;
     uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acq_rel(state_of(m), &state, as_owner(me)), 1))
+    if (__builtin_expect(haft__cas_acquire(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, ABORTABLY);
 }
@@ -268,7 +268,7 @@ int haft_mutex_try_lock(haft_mutex *m)
         return HAFT_EFORKED;
     uint32_t state = haft__load_relaxed(state_of(m));
     while (owner_of(state) == 0)
-        if (haft__cas_weak_acq_rel(state_of(m), &state, state | as_owner(me)))
+        if (haft__cas_weak_acquire(state_of(m), &state, state | as_owner(me)))
             return held(m, me, state);
     return HAFT_EAGAIN;
 }
@@ -287,11 +287,12 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
     haft__lock *lock = haft__lock_at(&m->lock_);
     haft__lock_acquire(lock);
     contender *first = (contender *)(void *)m->waiters_;
-    /* The caller owns the mutex and the lock is held, so nobody else changes the state. */
+    /* The caller owns the mutex and the lock is held, so nobody else changes the state. A stored state that still has an
+     * owner is relaxed: nobody takes the mutex by it, and whom it is handed to looks under the lock. */
     uint32_t state = haft__load_relaxed(state_of(m));
     poison |= state & POISONED;
     if (first == NULL) {
-        haft__store_release(state_of(m), state & ~(uint32_t)WAITERS);
+        haft__store_relaxed(state_of(m), state & ~(uint32_t)WAITERS);
         haft__lock_release(lock);
         return false;
     }
@@ -299,11 +300,11 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
     if (first->has_lost && haft__os->now() - first->since >= HAFT__MUTEX_HAND_OVER_NS) {
         uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
         haft__queue_remove(&m->waiters_, &first->waiter);
-        haft__store_release(&first->waiter.arm.is_done, 1);
-        haft__store_release(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
+        haft__store_relaxed(&first->waiter.arm.is_done, 1);
+        haft__store_relaxed(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
     } else {
         first->is_awake = true;
-        haft__store_release(state_of(m), poison | WAITERS | AWAKE);
+        haft__store_release(state_of(m), poison | WAITERS | AWAKE); /* partner: whoever takes it past the queue */
     }
     haft__lock_release(lock);
     haft__wake(record);
@@ -322,7 +323,7 @@ static __attribute__((noinline)) void release(haft_mutex *m, uint32_t poison)
         }
         /* Release: partner of the next locker's acquire; the last touch. */
         uint32_t next = (state & (POISONED | WAITERS | AWAKE)) | poison;
-        if (haft__cas_weak_acq_rel(state_of(m), &state, next))
+        if (haft__cas_weak_release(state_of(m), &state, next))
             return;
     }
 }
@@ -354,7 +355,7 @@ void haft_mutex_unlock(haft_mutex *m)
     }
     me->held = m->held_.next_;
     uint32_t mine = me->index << OWNER_SHIFT;
-    if (__builtin_expect(!haft__cas_acq_rel(state_of(m), &mine, 0), 0))
+    if (__builtin_expect(!haft__cas_release(state_of(m), &mine, 0), 0))
         release(m, 0);
 }
 
@@ -365,11 +366,11 @@ int haft_mutex_heal(haft_mutex *m)
         return HAFT_EFORKED;
     if (!haft__mutex_is_held(m, me))
         return HAFT_EINVAL;
-    haft__fetch_and_acq_rel(state_of(m), ~(uint32_t)POISONED);
+    haft__fetch_and_relaxed(state_of(m), ~(uint32_t)POISONED); /* the unlock publishes it */
     return 0;
 }
 
 bool haft_mutex_is_poisoned(const haft_mutex *m)
 {
-    return (haft__load_acquire(state_of(m)) & POISONED) != 0;
+    return (haft__load_relaxed(state_of(m)) & POISONED) != 0; /* what it guards is seen by who locks */
 }

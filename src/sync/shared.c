@@ -95,11 +95,12 @@ int haft_shared_upgrade(const haft_shared_weak *weak, haft_shared *out)
     if (weak->value_ == NULL)
         return HAFT_ECLOSED;
     block *b = block_of(weak->value_);
+    /* Relaxed: as in haft_shared_clone; the value is as old as the weak one. */
     size_t owners = haft__load_relaxed(&b->owners);
     do {
         if (owners == 0)
             return HAFT_ECLOSED;
-    } while (!haft__cas_weak_acq_rel(&b->owners, &owners, owners + 1));
+    } while (!haft__cas_weak_relaxed(&b->owners, &owners, owners + 1));
     out->value_ = weak->value_;
     return 0;
 }

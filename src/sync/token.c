@@ -60,7 +60,7 @@ static void acquire(struct shard *s)
     uintptr_t self = haft__os->thread_self().native, nobody = 0;
     unsigned pauses = HAFT__LOCK_PAUSES_FIRST;
     /* Acquire: partner of the release in leave and follow. */
-    while (!haft__cas_acq_rel(&s->holder, &nobody, self)) {
+    while (!haft__cas_acquire(&s->holder, &nobody, self)) {
         for (unsigned i = 0; i < pauses; i++)
             haft__spin("the lock of a tree of tokens is held");
         if (pauses < HAFT__LOCK_PAUSES_LAST)
@@ -89,7 +89,8 @@ static void leave(struct shard *s)
     for (;;) {
         follow(s);
         release(s);
-        if (haft__load_acquire(&s->requests) == NULL)
+        /* Relaxed: for the sake of this thread's own handlers; any other canceller takes the lock after its request. */
+        if (haft__load_relaxed(&s->requests) == NULL)
             return;
         acquire(s);
     }
@@ -134,10 +135,10 @@ static void take_requests(struct shard *s)
 {
     if (haft__load_relaxed(&s->requests) == NULL) /* looked at again after the release */
         return;
-    haft_token *t = haft__exchange_acquire(&s->requests, NULL);
+    haft_token *t = haft__exchange_acquire(&s->requests, NULL); /* partner of the release in haft_token_cancel */
     while (t != NULL) {
         haft_token *next = t->link_;
-        haft__fetch_or_acq_rel(flags_of(t), FOLLOWED);
+        haft__fetch_or_relaxed(flags_of(t), FOLLOWED); /* looked at under the lock */
         put_followed(s, t);
         t = next;
     }
@@ -149,7 +150,8 @@ static void cancel_children(struct shard *s, haft_token *t)
     while ((child = t->children_) != NULL) {
         unlink_child(child);
         uint32_t none = 0;
-        if (haft__cas_acq_rel(flags_of(child), &none, CANCELLED | FOLLOWED))
+        /* Release: see haft_token_is_cancelled. */
+        if (haft__cas_release(flags_of(child), &none, CANCELLED | FOLLOWED))
             put_followed(s, child);
         /* Else somebody cancels it already, and its request comes. */
     }
@@ -237,12 +239,12 @@ void haft_token_cancel(haft_token *t)
     struct shard *s = shard_of(t);
     /* Relaxed look first: it may be asked for often. */
     if ((haft__load_relaxed(flags_of(t)) & CANCELLED) != 0 ||
-        (haft__fetch_or_acq_rel(flags_of(t), CANCELLED) & CANCELLED) != 0)
+        (haft__fetch_or_release(flags_of(t), CANCELLED) & CANCELLED) != 0)
         return;
     haft_token *first = haft__load_relaxed(&s->requests);
     do
         t->link_ = first;
-    while (!haft__cas_weak_acq_rel(&s->requests, &first, t));
+    while (!haft__cas_weak_release(&s->requests, &first, t));
     if (haft__load_relaxed(&s->holder) == haft__os->thread_self().native)
         return; /* a handler that interrupted the holder, who follows */
     acquire(s);
@@ -251,6 +253,7 @@ void haft_token_cancel(haft_token *t)
 
 bool haft_token_is_cancelled(const haft_token *t)
 {
+    /* Acquire: partner of the release with which it was cancelled; what was done before is seen. */
     return (haft__load_acquire(flags_of(t)) & CANCELLED) != 0;
 }
 
@@ -258,7 +261,7 @@ bool haft_token_is_cancelled(const haft_token *t)
 static bool is_cancelled_for_good(struct shard *s, haft_token *t)
 {
     uint32_t flags;
-    while ((flags = haft__load_acquire(flags_of(t))) == CANCELLED) {
+    while ((flags = haft__load_relaxed(flags_of(t))) == CANCELLED) {
         leave(s);
         haft__os->yield();
         acquire(s);
@@ -276,7 +279,7 @@ int haft_token_child(haft_token *parent, haft_token *child)
     struct shard *s = enter(parent);
     *child = (haft_token){ .shard_ = (uint32_t)(s - shards) + 1 };
     if (is_cancelled_for_good(s, parent))
-        haft__fetch_or_acq_rel(flags_of(child), CANCELLED | FOLLOWED);
+        haft__store_relaxed(flags_of(child), CANCELLED | FOLLOWED); /* the caller's alone yet */
     else
         link_child(parent, child);
     leave(s);

@@ -70,9 +70,10 @@ static inline haft__waiter *haft__queue_last_of(haft__queue queue, uint32_t epoc
     return w != NULL && (uint32_t)w->arm.amount == epoch ? w : NULL;
 }
 
+/* Under the lock, which orders it. */
 static inline bool haft__waiter_is_done(haft__waiter *w)
 {
-    return haft__load_acquire(&w->arm.is_done) != 0;
+    return haft__load_relaxed(&w->arm.is_done) != 0;
 }
 
 /* Those to be woken once the lock is released. */

@@ -57,8 +57,9 @@ static inline void haft__arm_init(haft__arm *w, const haft__root *me, void *valu
 /* True if the wait is now the caller's to complete. */
 static inline bool haft__arm_claim(haft__arm *w)
 {
+    /* Relaxed: it only decides. The node is read under the lock, and the result is published by is_done and the lock. */
     uint32_t none = 0;
-    return w->choice == NULL || haft__cas_acq_rel(w->choice, &none, w->number);
+    return w->choice == NULL || haft__cas_relaxed(w->choice, &none, w->number);
 }
 
 /* Takes the first waiter that can be claimed out of the queue, and claims it. Null: there is none. */

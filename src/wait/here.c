@@ -61,8 +61,8 @@ haft__thread *haft__here_new(void)
 {
     if (haft__is_forked())
         return NULL;
-    uint32_t no = 0;
-    if (haft__load_relaxed(&watches_forks) == 0 && haft__cas_acq_rel(&watches_forks, &no, 1) &&
+    uint32_t no = 0; /* relaxed: only one asks, and nobody else reads anything on account of it */
+    if (haft__load_relaxed(&watches_forks) == 0 && haft__cas_relaxed(&watches_forks, &no, 1) &&
         haft__os->at_fork_child(child_of_fork) != 0) {
         haft__store_relaxed(&watches_forks, 0);
         return NULL;

@@ -20,7 +20,7 @@ void haft__lock_contended(haft__lock *lock)
         /* Relaxed look first: a failed exchange would take the line away from the holder. By comparison, because the holder
          * of a scope's lock may have been left a mark in it. */
         uint32_t free = 0;
-        if (haft__load_relaxed(lock) == 0 && haft__cas_acq_rel(lock, &free, 1))
+        if (haft__load_relaxed(lock) == 0 && haft__cas_acquire(lock, &free, 1))
             return;
     }
 }

@@ -94,8 +94,8 @@ static void init_slot(haft__record *record, uint32_t generation)
     haft__store_relaxed(&record->home, NULL);
     haft__store_relaxed(&record->kind, HAFT__KIND_FREE);
     record->root = NULL;
-    /* Release: partner of the acquire in haft__record_each, which visits no slot of generation 0. */
-    haft__store_release(&record->state, (uint64_t)generation << HAFT__GENERATION_SHIFT);
+    /* Relaxed: whoever is given the slot has it by the lock, and a visitor of haft__record_each finds no home in it. */
+    haft__store_relaxed(&record->state, (uint64_t)generation << HAFT__GENERATION_SHIFT);
 }
 
 /* Makes a magazine of slots that were never used. The depot's lock is held. */
@@ -109,7 +109,8 @@ static haft__record *carve(void)
         struct haft__chunk *fresh = chunk_new(number);
         if (fresh == NULL)
             return NULL;
-        haft__store_release(&haft__chunks[number], fresh);
+        /* Relaxed: `carved` below publishes it, and so does whatever passes on the number of a record. */
+        haft__store_relaxed(&haft__chunks[number], fresh);
         at++;
     }
     struct haft__chunk *chunk = haft__load_relaxed(&haft__chunks[number]);
@@ -418,13 +419,12 @@ void haft__record_free(haft__record *record)
     record->root = NULL;
     haft__store_relaxed(&record->home, NULL);
     haft__store_relaxed(&record->kind, HAFT__KIND_FREE);
-    if (next > UINT32_MAX) {
-        /* Retired: one more use could make a very old handle valid again. Generation 0 is in no handle. */
-        haft__store_release(&record->state, 0);
+    /* Retired: one more use could make a very old handle valid again. Generation 0 is in no handle. */
+    bool is_retired = next > UINT32_MAX;
+    /* Release: partner of the acquire by which a stale handle is recognised. */
+    haft__store_release(&record->state, is_retired ? 0 : next << HAFT__GENERATION_SHIFT);
+    if (is_retired)
         return;
-    }
-    /* Release: partner of the acquire by which a stale handle is recognised and of the scan in haft__record_each. */
-    haft__store_release(&record->state, next << HAFT__GENERATION_SHIFT);
     haft__thread *here = haft__here_or_null();
     if (here == NULL) {
         record->next = NULL;
@@ -459,8 +459,8 @@ void haft__record_each(void (*visit)(haft__record *, void *), void *argument)
     uint32_t end = haft__load_acquire(&carved);
     for (uint32_t i = 0; i < end; i++) {
         haft__record *record = haft__record_at(i);
-        /* Acquire: partner of the release in init_slot. Generation 0: retired, or in a page that is vacant. */
-        if (i % HAFT__CHUNK_RECORDS != 0 && haft__generation(haft__load_acquire(&record->state)) != 0)
+        /* Generation 0: retired, or in a page that is vacant. Relaxed: a visitor acquires by what it looks at. */
+        if (i % HAFT__CHUNK_RECORDS != 0 && haft__generation(haft__load_relaxed(&record->state)) != 0)
             visit(record, argument);
     }
 }

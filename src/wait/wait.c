@@ -14,15 +14,15 @@ static void thread_wait(haft__root *root)
             return;
         haft__spin("a thread waits to be woken");
     }
+    /* Relaxed: nothing is published to a waker but the word itself, and what a waker published is taken below. */
     uint32_t spins = HAFT__SPINS;
-    if (!haft__cas_acq_rel(&record->word, &spins, HAFT__SLEEPS))
-        return;
+    haft__cas_relaxed(&record->word, &spins, HAFT__SLEEPS);
     while (haft__load_acquire(&record->word) == HAFT__SLEEPS) {
         int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__SLEEPS, root->deadline, false);
         if (rc == -ETIMEDOUT) {
             uint32_t sleeps = HAFT__SLEEPS;
-            /* Lost to a waker: the wake counts. */
-            haft__cas_acq_rel(&record->word, &sleeps, HAFT__RUNNING);
+            /* Lost to a waker: the wake counts. Relaxed: the deadline has passed all the same, so the caller looks. */
+            haft__cas_relaxed(&record->word, &sleeps, HAFT__RUNNING);
             return;
         }
     }
@@ -44,8 +44,9 @@ void haft__park_for(const char *what, haft__record *whose)
         haft__task_park(root);
         return;
     }
+    /* Relaxed: as in thread_wait; if it fails, the exchange acquires. */
     uint32_t running = HAFT__RUNNING;
-    if (haft__cas_acq_rel(&record->word, &running, HAFT__SPINS))
+    if (haft__cas_relaxed(&record->word, &running, HAFT__SPINS))
         thread_wait(root);
     else
         haft__exchange_acquire(&record->word, HAFT__RUNNING);
@@ -79,13 +80,14 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
         return;
     }
     bool heeds = root->shields == 0;
-    /* Release: a waker who reads SPINS sees everything before. Then the light fence, whose partner is the heavy one in
-     * haft_abort: either this load sees the abort, or the aborter sees SPINS. */
-    haft__store_release(&record->word, HAFT__SPINS);
+    /* Relaxed: whoever takes the lock later sees it, and for a thread nobody reads anything on account of it. Then the
+     * light fence, whose partner is the heavy one in haft_abort: either this load sees the abort, or the aborter sees
+     * SPINS. */
+    haft__store_relaxed(&record->word, HAFT__SPINS);
     haft__fence_light();
     if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
         uint32_t spins = HAFT__SPINS;
-        haft__cas_acq_rel(&record->word, &spins, HAFT__RUNNING);
+        haft__cas_relaxed(&record->word, &spins, HAFT__RUNNING);
     }
     haft__lock_release(lock);
     thread_wait(root);

@@ -56,7 +56,7 @@ static inline bool haft__wins_wake(haft__record *record)
     for (;;) {
         uint32_t next = haft__word_is_parked(word) ? HAFT__RUNNING : HAFT__NOTIFIED;
         /* An exchange even from NOTIFIED to NOTIFIED: its release publishes what this waker did. */
-        if (!haft__cas_weak_acq_rel(&record->word, &word, next))
+        if (!haft__cas_weak_acq_rel_retry(&record->word, &word, next))
             continue;
         if (__builtin_expect(word == HAFT__SLEEPS, 0))
             haft__wake_sleeper(record);
