@@ -252,3 +252,28 @@ MODEL("join all: an abort half way leaves the handles as they were", .is_large =
         model_check(haft_join(&first_member) == 3);
     check_nothing_is_left();
 }
+
+/* --- a scope and a token --------------------------------------------------------------------------------------------------------- */
+
+static haft_token token = HAFT_TOKEN_INIT;
+
+static void cancel_token(void *argument)
+{
+    (void)argument;
+    haft_token_cancel(&token);
+}
+
+MODEL("scope: a token aborts its child while the owner spawns and ends", .is_large = true)
+{
+    int a = 1, rc = 1;
+    int other = model_start(cancel_token, NULL);
+    {
+        HAFT_SCOPE(s, .result = &rc);
+        model_check(haft_scope_abort_on(s, &token) == 0);
+        haft_scope_spawn(s, wait_for_abort, &a, .kind = HAFT_THREAD, .runtime = &runtime);
+    }
+    model_check(a == HAFT_ECANCELED || a == 1);
+    model_join(other);
+    haft_token_drop(&token);
+    check_nothing_is_left();
+}

@@ -227,6 +227,63 @@ MODEL("select: a deadline against a value", .is_large = true)
     haft_receiver_drop(&rx1);
 }
 
+static int do_nothing(int *n)
+{
+    return *n;
+}
+
+WORLD_RUNTIME(alone);
+
+MODEL("select: a job's end against a value", .is_large = true, .stale = -1)
+{
+    int n = 7, back = 0;
+    model_check(haft_channel(&tx1, &rx1, 1) == 0);
+    haft_handle h = haft_spawn(do_nothing, &n, .kind = HAFT_THREAD, .runtime = &alone);
+    int other = model_start(send_one, &numbers[0]);
+    int *a = NULL;
+    int arm = haft_select(HAFT_ON_RECV(&rx1, &a), HAFT_ON_JOIN(&h, &back));
+    model_check((arm == 0 && *a == 1) || (arm == 1 && back == 7));
+    if (arm == 1)
+        model_check(haft_recv(&rx1, &a) == 0 && *a == 1);
+    else
+        model_check(haft_join(&h, &back) == 7 && back == 7);
+    model_join(other);
+    haft_sender_drop(&tx1);
+    haft_receiver_drop(&rx1);
+    model_join_all();
+}
+
+static int receive_in_job(int *n)
+{
+    int *a = NULL;
+    model_check(haft_recv(&rx1, &a) == 0);
+    *n = *a;
+    return 3;
+}
+
+static haft_handle receiver;
+
+static void wake_for_nothing(void *argument)
+{
+    (void)argument;
+    haft_unpark(receiver);
+}
+
+MODEL("channel of none: a wake that was for something else comes while a value is handed over", .is_large = true)
+{
+    int n = 0;
+    model_check(haft_channel(&tx1, &rx1, 0) == 0);
+    receiver = haft_spawn(receive_in_job, &n, .kind = HAFT_THREAD, .runtime = &alone);
+    haft_handle h = receiver;
+    int other = model_start(wake_for_nothing, NULL);
+    send_one(&numbers[0]);
+    model_check(haft_join(&h, &n) == 3 && n == 1);
+    model_join(other);
+    haft_sender_drop(&tx1);
+    haft_receiver_drop(&rx1);
+    model_join_all();
+}
+
 /* --- both, and rings of joins ----------------------------------------------------------------------------------------------- */
 
 static int add_one(int *n)
@@ -253,7 +310,30 @@ MODEL("both: a thief takes the second side, or the owner does it", .is_large = t
     model_check(haft_runtime_drop(&runtime) == 0);
 }
 
-WORLD_RUNTIME(alone);
+static int park_side(int *n)
+{
+    *n = haft_park();
+    return *n;
+}
+
+static int both_aborted(int *n)
+{
+    int a = 1, b = 2;
+    *n = haft_both(add_one, &a, park_side, &b);
+    model_check(*n == HAFT_ECANCELED || *n == HAFT_EABORTED);
+    return *n;
+}
+
+MODEL("both: the caller is aborted, and ends the side that a thief took", .is_large = true, .stale = -1)
+{
+    int frame = 0;
+    haft_runtime *runtime = haft_runtime_new(.workers = 2);
+    haft_handle h = haft_spawn(both_aborted, &frame, .runtime = runtime);
+    model_check(haft_abort(h) == 0);
+    model_check(haft_join(&h, &frame) == HAFT_EABORTED);
+    model_check(haft_runtime_drop(&runtime) == 0);
+}
+
 static haft_handle first, second;
 static haft__atomic(uint32_t) ready;
 

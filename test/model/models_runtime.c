@@ -76,6 +76,13 @@ MODEL("task: parked, aborted, joined from two threads", .is_large = true, .stale
     model_check(haft_runtime_drop(&runtime) == 0);
 }
 
+static void join_three(void *argument)
+{
+    (void)argument;
+    haft_handle h = shared;
+    model_check(haft_join(&h) == 3);
+}
+
 static int spawn_inside(int *n)
 {
     int frame = *n, out = 0;
@@ -91,6 +98,79 @@ MODEL("task: it spawns another and joins it", .is_large = true, .stale = -1)
     haft_handle h = spawn(spawn_inside, 3);
     model_check(haft_join(&h) == 3);
     model_check(haft_runtime_drop(&runtime) == 0 && ran == 3);
+}
+
+static haft__atomic(int) opened;
+
+static int wait_until_opened(int *n)
+{
+    while (haft__load_acquire(&opened) == 0)
+        haft_park();
+    return *n;
+}
+
+MODEL("task: its end finds a joiner whose record is in a chunk of its own", .is_large = true, .stale = -1)
+{
+    runtime = haft_runtime_new(.workers = 1);
+    shared = spawn(wait_until_opened, 3);
+    haft_handle h = shared;
+    for (uint32_t index = 0; index < HAFT__CHUNK_RECORDS - 1;)
+        index = haft__record_index(haft__record_new());
+    int other = model_start(join_three, NULL);
+    haft__store_release(&opened, 1);
+    haft_unpark(h);
+    model_join(other);
+    model_check(haft_runtime_drop(&runtime) == 0);
+}
+
+static int block(int *n)
+{
+    *n += 1;
+    return 0;
+}
+
+static int call_blocking(int *n)
+{
+    model_check(haft_blocking(block, n) == 0);
+    return *n;
+}
+
+MODEL("blocking: a task calls it, and goes on with what it wrote", .is_large = true, .stale = -1)
+{
+    runtime = haft_runtime_new(.workers = 1);
+    haft_handle h = spawn(call_blocking, 3);
+    model_check(haft_join(&h) == 4);
+    model_check(haft_runtime_drop(&runtime) == 0);
+}
+
+static int call_blocking_in_time(int *n)
+{
+    HAFT_TIMEOUT(100);
+    int rc = haft_blocking(block, n);
+    model_check((rc == 0 && *n == 4) || (rc == HAFT_ETIMEDOUT && *n == 3));
+    return *n;
+}
+
+MODEL("blocking: late, it is withdrawn or waited for", .is_large = true, .stale = -1)
+{
+    runtime = haft_runtime_new(.workers = 1);
+    haft_handle h = spawn(call_blocking_in_time, 3);
+    int rc = haft_join(&h);
+    model_check(rc == 3 || rc == 4);
+    model_check(haft_runtime_drop(&runtime) == 0);
+}
+
+static int main_task(int *n)
+{
+    ran += *n;
+    return 7;
+}
+
+MODEL("run: the caller goes on when the main task has ended", .is_large = true, .stale = -1)
+{
+    int n = 3;
+    model_check(haft_run(main_task, &n, .workers = 2) == 7);
+    model_check(ran == 3);
 }
 
 /* --- stacks ------------------------------------------------------------------------------------------------------------------ */

@@ -153,6 +153,58 @@ MODEL("task: parked, and woken from outside", .is_large = true)
     model_check(plain == 2);
 }
 
+static void park_once(void)
+{
+    haft__park();
+    model_check(plain == 42);
+}
+
+MODEL("task: one wake, however early, shows what was written before it", .is_large = true)
+{
+    begin(1);
+    haft__record *a = task(0, park_once);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    plain = 42;
+    haft__wake(a);
+    end(1);
+}
+
+MODEL("idle: a worker that sleeps is told that there are slots to be given back", .is_large = true)
+{
+    begin(1);
+    haft__sched_start(&sched, 0);
+    haft__store_relaxed(&haft__records_spare, 1);
+    haft__sched_has_spare(&sched);
+    while (haft__load_relaxed(&haft__records_spare) != 0)
+        model_spin();
+    end(0);
+}
+
+static void stick_until_flag(void)
+{
+    while (haft__load_relaxed(&flag) == 0)
+        model_spin();
+}
+
+MODEL("left behind: a worker that was given up leaves nothing when it comes back", .is_large = true, .stale = -1)
+{
+    begin(1);
+    haft__record *a = task(0, stick_until_flag);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__sched_stop(&sched);
+    haft__sched_join_or_leave(&sched, 0);
+    haft__store_relaxed(&flag, 1);
+    haft__sched_stop(&sched);
+    model_join(1);
+    haft__sched_fini(&sched);
+    uint64_t used, cached, bytes;
+    haft__stacks_count(&used, &cached, &bytes);
+    model_check(used == 0);
+    model_keep(sched.block);
+}
+
 static void park_under_lock(void)
 {
     haft__lock_acquire(&lock);

@@ -3,6 +3,7 @@
  * Shared state and channels, used by plain threads. */
 #include "world.h"
 
+WORLD_RUNTIME(runtime);
 static int plain;
 static haft_mutex mutex = HAFT_MUTEX_INIT;
 
@@ -48,6 +49,49 @@ MODEL("mutex: one tries while another holds it")
     count_under_mutex(NULL);
     model_join(other);
     model_check(plain >= 1);
+}
+
+static int lock_abortably(int *n)
+{
+    int rc = haft_mutex_lock_abortable(&mutex);
+    model_check(rc == 0 || rc == HAFT_ECANCELED);
+    if (rc != 0)
+        return rc;
+    plain++;
+    haft_mutex_unlock(&mutex);
+    return *n;
+}
+
+MODEL("mutex: who waits for it is aborted, and another gets it", .is_large = true, .stale = -1)
+{
+    int n = 7;
+    model_check(haft_mutex_lock(&mutex) == 0);
+    haft_handle h = haft_spawn(lock_abortably, &n, .kind = HAFT_THREAD, .runtime = &runtime);
+    int other = model_start(count_under_mutex, NULL);
+    plain++;
+    haft_abort(h);
+    haft_mutex_unlock(&mutex);
+    int rc = haft_join(&h);
+    model_join(other);
+    model_check(rc == 7 || rc == HAFT_EABORTED);
+    model_check(plain == 2 + (rc == 7) || (rc == HAFT_EABORTED && plain == 3));
+    model_check(haft_mutex_try_lock(&mutex) == 0);
+    haft_mutex_unlock(&mutex);
+    model_join_all();
+}
+
+static void lock_twice(void *argument)
+{
+    count_under_mutex(argument);
+    count_under_mutex(argument);
+}
+
+MODEL("mutex: it is taken again past its waiter, or handed over", .is_large = true)
+{
+    int other = model_start(count_under_mutex, NULL);
+    lock_twice(NULL);
+    model_join(other);
+    model_check(plain == 3);
 }
 
 static haft_cond cond = HAFT_COND_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * In the place of src/check/deadlock.c: threads sleep, and nobody looks whether all do. Its full fence before each sleep
+ * In the place of src/check/deadlock.c, which has other names here and models of its own (models_deadlock.c): threads sleep, and nobody looks whether all do. Its full fence before each sleep
  * would hide a weak order in the protocols that models are about, and the engine finds deadlocks itself. */
 #include "check/deadlock.h"
 #include "os/os.h"

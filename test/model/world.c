@@ -68,7 +68,7 @@ static void futex_wake(haft__atomic(uint32_t) *word, int count)
 
 static int membarrier_register(void)
 {
-    return 0;
+    return world.has_no_membarrier ? -ENOSYS : 0;
 }
 
 static int thread_create(haft__os_thread *out, const haft__os_thread_options *options, void (*entry)(void *),
@@ -107,7 +107,7 @@ static int thread_at_exit(void (*destructor)(void *), void *value)
 
 static unsigned thread_count(void)
 {
-    return 0;
+    return world.threads;
 }
 
 static bool may_be_signalled(void)
@@ -169,6 +169,7 @@ static void write_error(const char *text, size_t length)
 {
     (void)text;
     (void)length;
+    world.reports++;
 }
 
 static void abort_(void)

@@ -13,6 +13,9 @@
 /* What a model may set before it begins; zero is the default. */
 struct world {
     int thread_failures; /* so many creations of threads fail, from the next on */
+    bool has_no_membarrier;
+    unsigned threads; /* that the kernel counts */
+    int reports;      /* written to standard error so far */
 };
 extern struct world world;
 

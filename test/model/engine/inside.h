@@ -98,7 +98,7 @@ typedef struct touch {
     bool is_atomic;
 } touch;
 
-#define CELL_ACCESSES 20
+#define CELL_ACCESSES 40
 typedef struct cell {
     uintptr_t address;
     int count;
@@ -321,7 +321,7 @@ void jobs_run(const struct jobs *jobs);
 void copy_text(FILE *from);
 
 /* --- mutants.c --- */
-#define MODELS 128
+#define MODELS 192
 struct outcome {
     const struct model *model;
     struct verdict verdict;
@@ -334,8 +334,10 @@ struct sum {
     int mutants, killed, explained, survived;
     uint64_t executions;
 };
-/* Weakens every operation that the outcomes reached, one at a time, and looks for a model that fails, for so long. */
-void mutants_run(struct outcome *outcomes, int n, int at_once, double seconds, const char *part, struct sum *sum);
+/* Weakens every operation that the outcomes reached, one at a time, and looks for a model that fails, for so long. May
+ * write down which one it was. */
+void mutants_run(struct outcome *outcomes, int n, int at_once, double seconds, bool remembers, const char *part,
+                 struct sum *sum);
 
 extern struct model *models_first;
 bool models_are_verbose(void);

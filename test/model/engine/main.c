@@ -14,10 +14,11 @@ static struct options {
     const char *part;
     const char *schedule;
     const char *mutant;
-    bool lists, is_quick, is_here, mutates, is_verbose;
+    bool lists, is_quick, is_here, mutates, is_verbose, remembers;
     int bound, at_once;
+    double seconds;
     uint64_t seed;
-} options = { .part = "", .at_once = 1, .seed = 1 };
+} options = { .part = "", .at_once = 1, .seconds = 20, .seed = 1 };
 
 static struct outcome *outcomes;
 static int outcome_count;
@@ -89,6 +90,10 @@ static struct search_plan plan_for(const struct model *model)
         plan.bound_required = -1; /* the limit of time holds from the first run on */
         plan.seconds = 1;
         plan.random_runs = plan.pct_runs = 200;
+        if (options.mutates) { /* only what the models reach is to be known */
+            plan.bound_last = 1;
+            plan.limit = 1000;
+        }
     } else if (model->options.expect == NULL) {
         plan.bound_last = bound < 3 ? 3 : bound;
         plan.seconds = 8;
@@ -180,7 +185,7 @@ static int run_models(void)
     }
     struct sum sum = { 0 };
     if (options.mutates)
-        mutants_run(outcomes, outcome_count, options.at_once, options.is_quick ? 5 : 20, options.mutant, &sum);
+        mutants_run(outcomes, outcome_count, options.at_once, options.seconds, options.remembers, options.mutant, &sum);
     printf("%d models, %llu executions, %d failed", outcome_count, (unsigned long long)executions, failed);
     if (options.mutates)
         printf("; %d mutants, %d killed, %d explained, %d survived", sum.mutants, sum.killed, sum.explained,
@@ -210,12 +215,14 @@ static int usage(void)
 {
     fputs("usage: models [OPTION...] [PART OF A SENTENCE]\n"
           "  --list             the sentences\n"
-          "  --quick            one second each, without the large ones; with --mutants five seconds for each mutant\n"
+          "  --quick            one second each, without the large ones; with --mutants a look at all\n"
           "  --jobs N           so many processes at a time\n"
           "  --bound N          preemptions; otherwise what the model asks for, and 3 where eight seconds suffice\n"
           "  --seed N           of the searches at random\n"
           "  --replay SCHEDULE  one run of one model, with its trace\n"
           "  --mutants [PART]   then weaken the operations, those whose place contains PART; some model must fail\n"
+          "  --seconds N        at most for each mutant; 20\n"
+          "  --remember         write killers.txt: which model failed for which mutant\n"
           "  --verbose          show failures that are expected, and who killed which mutant\n",
           stderr);
     return 2;
@@ -234,6 +241,11 @@ static bool parse(int argc, char **argv)
             options.is_verbose = true;
         } else if (strcmp(a, "--jobs") == 0) {
             options.at_once = atoi(value) > 0 ? atoi(value) : 1;
+            i++;
+        } else if (strcmp(a, "--remember") == 0) {
+            options.remembers = true;
+        } else if (strcmp(a, "--seconds") == 0) {
+            options.seconds = atof(value);
             i++;
         } else if (strcmp(a, "--bound") == 0) {
             options.bound = atoi(value);

@@ -3,7 +3,11 @@
  * Are the models good for anything? Every atomic operation of the sources that is ordered, and every fence, is weakened
  * in turn, at its place in the sources and so in all copies that inlining made of it: one property at a time is taken
  * away, acquire, release or sequential consistency. Some model must fail then. What cannot make one fail is explained
- * in explained.txt, one line each: function, operation, property, and why it makes no difference.
+ * in explained.txt, one line each: function, operation, property, a part of the line if the function has several, and
+ * why it makes no difference.
+ *
+ * killers.txt remembers which model failed for which mutant. It decides nothing: that model is only tried first, so that
+ * most mutants need one search of one model instead of a look at all that reach them.
  *
  * Which operations there are is asked of objdump; those that no model reaches survive. */
 #include "inside.h"
@@ -16,8 +20,10 @@ struct mutant {
     int property;
     uintptr_t pcs[64];
     int pc_count;
-    uint64_t reached_by[2]; /* models */
-    char killer[200];
+    uint64_t reached_by[MODELS / 64];
+    char text[160]; /* the line */
+    const struct model *killer;
+    char failure[80];
     bool is_killed;
     double seconds;
     uint64_t executions;
@@ -54,6 +60,7 @@ static struct mutant *mutant_of(const struct place *place, enum op op, int prope
     m->place = *place;
     m->op = op;
     m->property = property;
+    source_line(place->file, place->line, m->text, sizeof m->text);
     return m;
 }
 
@@ -109,12 +116,43 @@ static void gather_reached(const char *part)
     }
 }
 
+/* --- which are explained ----------------------------------------------------------------------------------------------- */
+
+/* A line "function operation property: reason", or "function operation property `part of the line`: reason". */
+static bool has_reason(const char *key, const char *text)
+{
+    char line[600];
+    FILE *from = fopen(MODEL_SOURCES "/test/model/explained.txt", "r");
+    bool found = false;
+    while (from != NULL && !found && fgets(line, sizeof line, from) != NULL) {
+        char *rest = line + strlen(key);
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        found = rest[0] == ':';
+        if (strncmp(rest, " `", 2) == 0) {
+            rest[2 + strcspn(rest + 2, "`")] = 0;
+            found = strstr(text, rest + 2) != NULL;
+        }
+    }
+    if (from != NULL)
+        fclose(from);
+    return found;
+}
+
+static bool is_explained(const struct mutant *m)
+{
+    char key[200];
+    snprintf(key, sizeof key, "%s %s %s", m->place.function, op_name(m->op), property_name(m->property));
+    return has_reason(key, m->text);
+}
+
 /* --- which are not reached ---------------------------------------------------------------------------------------------- */
 
 static bool is_ordered(const struct place *place)
 {
     char line[400];
-    static const char *const words[] = { "_acquire(", "_release(", "_acq_rel(", "_seq_cst(", "haft__fence_" };
+    static const char *const words[] = { "_acquire(",          "_release(",          "_acq_rel(",        "_seq_cst(",
+                                         "haft__fence_light(", "haft__fence_heavy(", "haft__fence_full(" };
     source_line(place->file, place->line, line, sizeof line);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strstr(line, words[i]) != NULL)
@@ -167,11 +205,14 @@ static int count_unreached(const char *part, struct sum *sum)
         if (is_known || !is_ordered(p))
             continue;
         seen[seen_count++] = *p;
-        char line[160];
-        printf("survived  %s:%d %s, which no model reaches: %s\n", p->file, p->line, p->function,
-               source_line(p->file, p->line, line, sizeof line));
+        char line[160], key[120];
+        snprintf(key, sizeof key, "%s unreached", p->function);
+        bool explained = has_reason(key, source_line(p->file, p->line, line, sizeof line));
+        printf("%s %s:%d %s, which no model reaches: %s\n", explained ? "explained" : "survived ", p->file, p->line,
+               p->function, line);
         sum->mutants++;
-        sum->survived++;
+        sum->explained += explained;
+        sum->survived += !explained;
     }
     free(pcs);
     free(places);
@@ -179,27 +220,149 @@ static int count_unreached(const char *part, struct sum *sum)
     return seen_count;
 }
 
+/* --- who killed it the last time ---------------------------------------------------------------------------------------- */
+
+#define KILLERS MODEL_SOURCES "/test/model/killers.txt"
+enum { HINTS = 2 * MUTANTS };
+static struct hint {
+    char key[700];
+    const char *sentence; /* behind the key, in the same line; null: found anew */
+} * hints;
+static int hint_count;
+
+static void key_of(const struct mutant *m, char *key, size_t size)
+{
+    snprintf(key, size, "%s %s %s %s `%s`", m->place.file, m->place.function, op_name(m->op),
+             property_name(m->property), m->text);
+}
+
+/* A line is a key, " => " and a sentence. */
+static void read_hints(void)
+{
+    char line[700];
+    hints = calloc(HINTS, sizeof *hints);
+    FILE *from = fopen(KILLERS, "r");
+    while (from != NULL && hint_count < HINTS && fgets(line, sizeof line, from) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        char *between = strstr(line, "` => ");
+        if (between == NULL)
+            continue;
+        struct hint *h = &hints[hint_count++];
+        memcpy(h->key, line, sizeof line);
+        h->key[between + 1 - line] = 0;
+        h->sentence = h->key + (between + 5 - line);
+    }
+    if (from != NULL)
+        fclose(from);
+}
+
+static struct hint *hint_of(const struct mutant *m)
+{
+    char key[600];
+    key_of(m, key, sizeof key);
+    for (int i = 0; i < hint_count; i++)
+        if (strcmp(hints[i].key, key) == 0)
+            return &hints[i];
+    return NULL;
+}
+
+/* The number of a model; -1: not known. */
+static int hint_for(const struct mutant *m)
+{
+    const struct hint *h = hint_of(m);
+    for (int i = 0; i < outcome_count && h != NULL; i++)
+        if (strcmp(outcomes[i].model->options.sentence, h->sentence) == 0 &&
+            (m->reached_by[i / 64] >> (i % 64) & 1) != 0)
+            return i;
+    return -1;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What this run found, and what was known of the others. */
+static void write_hints(void)
+{
+    char **lines = calloc(2 * HINTS, sizeof *lines), text[900], key[600];
+    int n = 0;
+    for (int i = 0; i < mutant_count; i++) {
+        if (mutants[i].killer == NULL)
+            continue;
+        key_of(&mutants[i], key, sizeof key);
+        snprintf(text, sizeof text, "%.599s => %.200s", key, mutants[i].killer->options.sentence);
+        lines[n++] = strdup(text);
+        struct hint *h = hint_of(&mutants[i]);
+        if (h != NULL)
+            h->sentence = NULL;
+    }
+    for (int i = 0; i < hint_count; i++) {
+        if (hints[i].sentence == NULL)
+            continue;
+        snprintf(text, sizeof text, "%.599s => %.200s", hints[i].key, hints[i].sentence);
+        lines[n++] = strdup(text);
+    }
+    qsort(lines, (size_t)n, sizeof *lines, compare_lines);
+    FILE *to = fopen(KILLERS, "w");
+    if (to == NULL)
+        return;
+    fputs("# Which model failed for which weakened operation, as --remember found; only a hint where to look first.\n",
+          to);
+    for (int i = 0; i < n; i++)
+        if (i == 0 || strcmp(lines[i], lines[i - 1]) != 0)
+            fprintf(to, "%s\n", lines[i]);
+    fclose(to);
+}
+
 /* --- killing ------------------------------------------------------------------------------------------------------------- */
 
-static bool kill_by(struct mutant *m, const struct search_plan *plan, double until)
+static bool kill_with(struct mutant *m, int at, const struct search_plan *plan)
+{
+    struct verdict verdict;
+    search(outcomes[at].model, plan, &verdict);
+    if (!verdict.has_failed)
+        return false;
+    m->is_killed = true;
+    m->killer = outcomes[at].model;
+    snprintf(m->failure, sizeof m->failure, "%.79s", engine->failure);
+    m->failure[strcspn(m->failure, "\n")] = 0;
+    return true;
+}
+
+static bool kill_by(struct mutant *m, const struct search_plan *plan, int only, double until)
 {
     for (int i = 0; i < outcome_count && seconds_now() < until; i++) {
         int at = by_size[i];
-        if ((m->reached_by[at / 64] >> (at % 64) & 1) == 0)
+        if ((m->reached_by[at / 64] >> (at % 64) & 1) == 0 || (only >= 0 && at != only))
             continue;
-        struct verdict verdict;
-        search(outcomes[at].model, plan, &verdict);
-        if (!verdict.has_failed)
-            continue;
-        m->is_killed = true;
-        snprintf(m->killer, sizeof m->killer, "%s: %.80s", outcomes[at].model->options.sentence, engine->failure);
-        m->killer[strcspn(m->killer, "\n")] = 0;
-        return true;
+        if (kill_with(m, at, plan))
+            return true;
     }
     return false;
 }
 
-/* Each time round all models that reach it search further. */
+/* Each time round further. */
+static bool kill(struct mutant *m, int only, double seconds)
+{
+    const double until = seconds_now() + seconds;
+    struct search_plan plan = {
+        .bound_required = -1, .bound_last = 1, .limit = 300, .random_runs = 50, .pct_runs = 100, .seed = 1
+    };
+    while (!kill_by(m, &plan, only, until)) {
+        if (seconds_now() >= until)
+            return false;
+        plan.bound_first = plan.bound_last < 3 ? plan.bound_last + 1 : 2;
+        plan.bound_last = 3;
+        plan.limit *= 8;
+        plan.random_runs *= 4;
+        plan.pct_runs *= 4;
+        plan.seconds = seconds / 4;
+        plan.seed += 1000000;
+    }
+    return true;
+}
+
 static void run_mutant(int n, FILE *out)
 {
     struct mutant *m = &mutants[n];
@@ -208,35 +371,12 @@ static void run_mutant(int n, FILE *out)
     for (int i = 0; i < m->pc_count; i++)
         site_weaken(m->pcs[i], m->property);
     engine->executions = 0;
-    struct search_plan plan = {
-        .bound_required = -1, .bound_last = 1, .limit = 300, .random_runs = 50, .pct_runs = 100, .seed = 1
-    };
-    while (!kill_by(m, &plan, start + seconds_for_each) && seconds_now() < start + seconds_for_each) {
-        plan.bound_first = plan.bound_last < 3 ? plan.bound_last + 1 : 2;
-        plan.bound_last = 3;
-        plan.limit *= 8;
-        plan.random_runs *= 4;
-        plan.pct_runs *= 4;
-        plan.seconds = seconds_for_each / 4;
-        plan.seed += 1000000;
-    }
+    int hint = hint_for(m);
+    if ((hint < 0 || !kill(m, hint, seconds_for_each / 2)) && seconds_for_each > 0)
+        kill(m, -1, seconds_for_each);
     m->seconds = seconds_now() - start;
     m->executions = engine->executions;
     fwrite(m, sizeof *m, 1, out);
-}
-
-/* A line "function operation property: reason". */
-static bool is_explained(const struct mutant *m)
-{
-    char key[200], line[600];
-    snprintf(key, sizeof key, "%s %s %s:", m->place.function, op_name(m->op), property_name(m->property));
-    FILE *from = fopen(MODEL_SOURCES "/test/model/explained.txt", "r");
-    bool found = false;
-    while (from != NULL && !found && fgets(line, sizeof line, from) != NULL)
-        found = strncmp(line, key, strlen(key)) == 0;
-    if (from != NULL)
-        fclose(from);
-    return found;
 }
 
 static void mutant_ended(int n, int status, FILE *text, FILE *out)
@@ -245,24 +385,27 @@ static void mutant_ended(int n, int status, FILE *text, FILE *out)
     copy_text(text);
     if (status != 0) { /* it crashed, which is a failure of the weakened sources, too */
         m->is_killed = true;
-        snprintf(m->killer, sizeof m->killer, "the process crashed");
+        snprintf(m->failure, sizeof m->failure, "the process crashed");
     } else if (fread(m, sizeof *m, 1, out) != 1) {
         return;
     }
     bool explained = !m->is_killed && is_explained(m);
     if (m->is_killed && !models_are_verbose())
         return;
-    char line[160];
-    printf("%s  %s:%d %s, %s without %s: %s\n",
+    printf("%s  %s:%d %s, %s without %s: ",
            m->is_killed ? "killed   "
            : explained  ? "explained"
                         : "survived ",
-           m->place.file, m->place.line, m->place.function, op_name(m->op), property_name(m->property),
-           m->is_killed ? m->killer : source_line(m->place.file, m->place.line, line, sizeof line));
+           m->place.file, m->place.line, m->place.function, op_name(m->op), property_name(m->property));
+    if (m->is_killed)
+        printf("%.2f s, %s: %s\n", m->seconds, m->killer != NULL ? m->killer->options.sentence : "", m->failure);
+    else
+        printf("%s\n", m->text);
     fflush(stdout);
 }
 
-void mutants_run(struct outcome *all, int n, int at_once, double seconds, const char *part, struct sum *sum)
+void mutants_run(struct outcome *all, int n, int at_once, double seconds, bool remembers, const char *part,
+                 struct sum *sum)
 {
     seconds_for_each = seconds;
     for (int i = 0; i < n; i++) {
@@ -275,6 +418,7 @@ void mutants_run(struct outcome *all, int n, int at_once, double seconds, const 
     outcome_count = n;
     mutants = calloc(MUTANTS, sizeof *mutants);
     gather_reached(part);
+    read_hints();
     struct jobs jobs = { .count = mutant_count, .at_once = at_once, .run = run_mutant, .ended = mutant_ended };
     jobs_run(&jobs);
     for (int i = 0; i < mutant_count; i++) {
@@ -288,4 +432,6 @@ void mutants_run(struct outcome *all, int n, int at_once, double seconds, const 
             sum->survived++;
     }
     count_unreached(part, sum);
+    if (remembers)
+        write_hints();
 }
