@@ -10,7 +10,7 @@ cache *cache_new(int64_t sweep)
     cache *c = calloc(1, sizeof *c);
     struct state empty = { 0 };
     if (c != NULL && (haft_actor_start(&c->actor, &empty, .name = "cache", .drop = state_drop) != 0 ||
-                      haft_actor_every(&c->actor, sweep, do_sweep, HAFT_NO_FRAME) != 0))
+                      haft_actor_every(&c->actor, sweep, do_sweep) != 0))
         cache_drop(&c);
     return c;
 }

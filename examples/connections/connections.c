@@ -16,7 +16,7 @@ connections *connections_new(unsigned n, int64_t check)
         free(c);
         return NULL;
     }
-    if (haft_actor_every(&c->actor, check, do_check, HAFT_NO_FRAME) != 0)
+    if (haft_actor_every(&c->actor, check, do_check) != 0)
         connections_drop(&c);
     return c;
 }

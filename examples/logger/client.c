@@ -32,7 +32,7 @@ int logger_log(logger_client *c, logger_level level, const char *format, ...)
 
 int logger_flush(logger_client *c)
 {
-    return haft_call(&c->actor, do_nothing, HAFT_NO_FRAME); /* comes back behind everything that was sent before */
+    return haft_call(&c->actor, do_nothing); /* comes back behind everything that was sent before */
 }
 
 logger_client *logger_connect(logger *l)

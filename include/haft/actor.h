@@ -83,7 +83,7 @@ HAFT_API_ int haft_actor_start_raw(haft_actor_end *actor, const void *state, siz
 
 /* --- Messages: by the owner or a client --------------------------------------------------------------------------- */
 
-/* haft_cast(&end, body, &frame, options...)
+/* haft_cast(&end, body, &frame, options...) or haft_cast(&end, body), and so the others
  *
  * Moves the frame into the mailbox. The body runs later, on the worker; what it returns is not asked for. Afterwards, or
  * if the body is never begun, the frame goes to .drop. Waits while the mailbox is full, in the order of arrival.
@@ -258,17 +258,36 @@ HAFT_API_ int haft_weak_client_drop(void *weak);
 #define HAFT_ACTOR_BODY_(fn) ((haft_actor_fn *)(void (*)(void))(fn))
 #define HAFT_MESSAGE_(end, body, frame)                                                                                \
     &(end)->end_, HAFT_ACTOR_BODY_(body), (frame), HAFT_MESSAGE_SIZE_(body, end, frame), HAFT_FRAME_ALIGN_(frame)
+/* The same of a frame that is written to when it comes back. */
+#define HAFT_CALL_SIZE_(fn, end, p)                                                                                    \
+    __extension__({                                                                                                    \
+        _Static_assert(!HAFT_SAME_(p, const __typeof__(*(p)) *),                                                       \
+                       "haft: a call moves its frame back, so it cannot be const: call with a copy, or cast");         \
+        HAFT_MESSAGE_SIZE_(fn, end, p);                                                                                \
+    })
+#define HAFT_CALL_(end, body, frame)                                                                                   \
+    &(end)->end_, HAFT_ACTOR_BODY_(body), (frame), HAFT_CALL_SIZE_(body, end, frame), HAFT_FRAME_ALIGN_(frame)
 
-#define haft_cast(end, body, ...) haft_cast_at_(haft_cast_raw, end, body, __VA_ARGS__, )
-#define haft_try_cast(end, body, ...) haft_cast_at_(haft_try_cast_raw, end, body, __VA_ARGS__, )
-#define haft_call(end, body, ...) haft_cast_at_(haft_call_raw, end, body, __VA_ARGS__, )
+#define haft_cast(end, ...) HAFT_SEND_(haft_cast_at_, haft_cast_raw, end, __VA_ARGS__)
+#define haft_try_cast(end, ...) HAFT_SEND_(haft_cast_at_, haft_try_cast_raw, end, __VA_ARGS__)
+#define haft_call(end, ...) HAFT_SEND_(haft_call_at_, haft_call_raw, end, __VA_ARGS__)
+/* Of a body alone, or of a body and a frame and what may follow. */
+#define HAFT_SEND_(at, raw, end, ...) HAFT_CAT_(HAFT_SEND_, HAFT_COUNT_(__VA_ARGS__))(at, raw, end, __VA_ARGS__)
+#define HAFT_SEND_1(at, raw, end, body) at(raw, end, body, HAFT_NO_FRAME, )
+#define HAFT_SEND_M(at, raw, end, body, ...) at(raw, end, body, __VA_ARGS__, )
 #define haft_cast_at_(raw, end, body, frame, ...)                                                                      \
     raw(HAFT_MESSAGE_(end, body, frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+#define haft_call_at_(raw, end, body, frame, ...) raw(HAFT_CALL_(end, body, frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
 #define haft_call_outcome(end, body, frame, ...) haft_call_outcome_at_(end, body, frame, __VA_ARGS__, )
 #define haft_call_outcome_at_(end, body, frame, out, ...)                                                              \
-    haft_call_outcome_raw(HAFT_MESSAGE_(end, body, frame), (out), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
-#define haft_actor_after(end, ns, body, ...) haft_actor_timer_at_(haft_actor_after_raw, end, ns, body, __VA_ARGS__, )
-#define haft_actor_every(end, ns, body, ...) haft_actor_timer_at_(haft_actor_every_raw, end, ns, body, __VA_ARGS__, )
+    haft_call_outcome_raw(HAFT_CALL_(end, body, frame), (out), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+#define haft_actor_after(end, ns, ...) HAFT_SEND_AT_(haft_actor_timer_at_, haft_actor_after_raw, end, ns, __VA_ARGS__)
+#define haft_actor_every(end, ns, ...) HAFT_SEND_AT_(haft_actor_timer_at_, haft_actor_every_raw, end, ns, __VA_ARGS__)
+/* The same with something that stands before the body. */
+#define HAFT_SEND_AT_(at, raw, end, what, ...)                                                                         \
+    HAFT_CAT_(HAFT_SEND_AT_, HAFT_COUNT_(__VA_ARGS__))(at, raw, end, what, __VA_ARGS__)
+#define HAFT_SEND_AT_1(at, raw, end, what, body) at(raw, end, what, body, HAFT_NO_FRAME, )
+#define HAFT_SEND_AT_M(at, raw, end, what, body, ...) at(raw, end, what, body, __VA_ARGS__, )
 #define haft_actor_timer_at_(raw, end, ns, body, frame, ...)                                                           \
     raw(&(end)->end_, (ns), HAFT_ACTOR_BODY_(body), (frame), HAFT_MESSAGE_SIZE_(body, end, frame),                     \
         HAFT_FRAME_ALIGN_(frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
@@ -299,6 +318,16 @@ HAFT_API_ int haft_weak_client_drop(void *weak);
     (HAFT_ENDS_MATCH_(client, weak), haft_client_downgrade_raw(&(client)->client_, &(weak)->weak_))
 #define haft_client_upgrade(weak, client)                                                                              \
     (HAFT_ENDS_MATCH_(weak, client), haft_client_upgrade_raw(&(weak)->weak_, &(client)->client_))
+
+/* The drops, called by name, refuse an end of another role: it would be counted wrongly. A void * is taken as it is. */
+typedef union haft_any_end_ {
+    haft_actor_end owner_, pool_, client_, weak_;
+} haft_any_end_;
+#define HAFT_ROLE_(end, role)                                                                                          \
+    (&((__typeof__(_Generic((end), void * : (haft_any_end_ *)0, default : (end))))(end))->role)
+#define haft_actor_drop(actor) haft_actor_drop(HAFT_ROLE_(actor, owner_))
+#define haft_client_drop(client) haft_client_drop(HAFT_ROLE_(client, client_))
+#define haft_weak_client_drop(weak) haft_weak_client_drop(HAFT_ROLE_(weak, weak_))
 
 #endif /* !__cplusplus */
 

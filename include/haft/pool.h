@@ -126,27 +126,31 @@ HAFT_API_ int haft_pool_client_of_raw(const haft_actor_end *pool, haft_actor_end
                         HAFT_POOL_OPTIONS_(__VA_ARGS__))
 #define haft_pool_resize(pool, workers) haft_pool_resize_raw(&(pool)->pool_, (workers))
 
-#define haft_pool_cast(end, body, ...) haft_cast_at_(haft_pool_cast_raw, end, body, __VA_ARGS__, )
-#define haft_pool_try_cast(end, body, ...) haft_cast_at_(haft_pool_try_cast_raw, end, body, __VA_ARGS__, )
-#define haft_pool_call(end, body, ...) haft_cast_at_(haft_pool_call_raw, end, body, __VA_ARGS__, )
+#define haft_pool_cast(end, ...) HAFT_SEND_(haft_cast_at_, haft_pool_cast_raw, end, __VA_ARGS__)
+#define haft_pool_try_cast(end, ...) HAFT_SEND_(haft_cast_at_, haft_pool_try_cast_raw, end, __VA_ARGS__)
+#define haft_pool_call(end, ...) HAFT_SEND_(haft_call_at_, haft_pool_call_raw, end, __VA_ARGS__)
 #define haft_pool_call_outcome(end, body, frame, ...) haft_pool_call_outcome_at_(end, body, frame, __VA_ARGS__, )
 #define haft_pool_call_outcome_at_(end, body, frame, out, ...)                                                         \
-    haft_pool_call_outcome_raw(HAFT_MESSAGE_(end, body, frame), (out), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+    haft_pool_call_outcome_raw(HAFT_CALL_(end, body, frame), (out), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
 
-#define HAFT_KEYED_(end, key, body, frame)                                                                             \
-    &(end)->end_, (key), HAFT_ACTOR_BODY_(body), (frame), HAFT_MESSAGE_SIZE_(body, end, frame), HAFT_FRAME_ALIGN_(frame)
-#define haft_pool_cast_keyed(end, key, body, ...)                                                                      \
-    haft_keyed_at_(haft_pool_cast_keyed_raw, end, key, body, __VA_ARGS__, )
-#define haft_pool_try_cast_keyed(end, key, body, ...)                                                                  \
-    haft_keyed_at_(haft_pool_try_cast_keyed_raw, end, key, body, __VA_ARGS__, )
-#define haft_pool_call_keyed(end, key, body, ...)                                                                      \
-    haft_keyed_at_(haft_pool_call_keyed_raw, end, key, body, __VA_ARGS__, )
+#define haft_pool_cast_keyed(end, key, ...)                                                                            \
+    HAFT_SEND_AT_(haft_keyed_at_, haft_pool_cast_keyed_raw, end, key, __VA_ARGS__)
+#define haft_pool_try_cast_keyed(end, key, ...)                                                                        \
+    HAFT_SEND_AT_(haft_keyed_at_, haft_pool_try_cast_keyed_raw, end, key, __VA_ARGS__)
+#define haft_pool_call_keyed(end, key, ...)                                                                            \
+    HAFT_SEND_AT_(haft_call_keyed_at_, haft_pool_call_keyed_raw, end, key, __VA_ARGS__)
 #define haft_keyed_at_(raw, end, key, body, frame, ...)                                                                \
-    raw(HAFT_KEYED_(end, key, body, frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+    raw(&(end)->end_, (key), HAFT_ACTOR_BODY_(body), (frame), HAFT_MESSAGE_SIZE_(body, end, frame),                    \
+        HAFT_FRAME_ALIGN_(frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+#define haft_call_keyed_at_(raw, end, key, body, frame, ...)                                                           \
+    raw(&(end)->end_, (key), HAFT_ACTOR_BODY_(body), (frame), HAFT_CALL_SIZE_(body, end, frame),                       \
+        HAFT_FRAME_ALIGN_(frame), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
 #define haft_pool_call_keyed_outcome(end, key, body, frame, ...)                                                       \
     haft_keyed_outcome_at_(end, key, body, frame, __VA_ARGS__, )
 #define haft_keyed_outcome_at_(end, key, body, frame, out, ...)                                                        \
-    haft_pool_call_keyed_outcome_raw(HAFT_KEYED_(end, key, body, frame), (out), HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
+    haft_pool_call_keyed_outcome_raw(&(end)->end_, (key), HAFT_ACTOR_BODY_(body), (frame),                             \
+                                     HAFT_CALL_SIZE_(body, end, frame), HAFT_FRAME_ALIGN_(frame), (out),               \
+                                     HAFT_MESSAGE_OPTIONS_(__VA_ARGS__))
 
 #define haft_pool_stop(pool) haft_pool_stop_raw(&(pool)->pool_)
 #define haft_pool_abort(pool) haft_pool_abort_raw(&(pool)->pool_)
@@ -158,6 +162,7 @@ HAFT_API_ int haft_pool_client_of_raw(const haft_actor_end *pool, haft_actor_end
     haft_pool_join_outcome_raw(&(pool)->pool_, (state), HAFT_STATE_BACK_SIZE_(pool, state), (out))
 #define haft_pool_client_of(pool, client)                                                                              \
     (HAFT_ENDS_MATCH_(pool, client), haft_pool_client_of_raw(&(pool)->pool_, &(client)->client_))
+#define haft_pool_drop(pool) haft_pool_drop(HAFT_ROLE_(pool, pool_))
 
 #endif /* !__cplusplus */
 

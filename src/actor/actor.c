@@ -458,7 +458,7 @@ int haft_actor_join_outcome_raw(haft_actor_end *actor, void *state, size_t size,
     return own ? rc : 0;
 }
 
-int haft_actor_drop(void *actor)
+int(haft_actor_drop)(void *actor)
 {
     haft_actor_end *end = actor;
     if (end == NULL || end->core_ == NULL)
@@ -588,7 +588,7 @@ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client)
     return 0;
 }
 
-int haft_client_drop(void *client)
+int(haft_client_drop)(void *client)
 {
     haft_actor_end *end = client;
     if (end == NULL || end->core_ == NULL)
@@ -610,7 +610,7 @@ int haft_client_drop(void *client)
     return rc;
 }
 
-int haft_weak_client_drop(void *weak)
+int(haft_weak_client_drop)(void *weak)
 {
     haft_actor_end *end = weak;
     if (end == NULL || end->core_ == NULL)

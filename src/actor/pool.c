@@ -205,7 +205,7 @@ int haft_pool_join_outcome_raw(haft_actor_end *end, void *state, size_t size, ha
     return haft_actor_join_outcome_raw(end, state, size, out);
 }
 
-int haft_pool_drop(void *end)
+int(haft_pool_drop)(void *end)
 {
     return haft_actor_drop(end);
 }

@@ -44,6 +44,8 @@ int pools(void)
     rc |= haft_pool_cast(&p, serve, &m);
     rc |= haft_pool_cast(&c, serve_const, (&(struct message){ 1, 2 }), .urgent = true);
     rc |= haft_pool_cast(&p, serve_bare, HAFT_NO_FRAME);
+    rc |= haft_pool_cast(&p, serve_bare) | haft_pool_try_cast(&c, serve_bare) | haft_pool_call(&p, serve_bare);
+    rc |= haft_pool_cast_keyed(&p, 1, serve_bare) | haft_pool_call_keyed(&c, 1, serve_bare);
     rc |= haft_pool_try_cast(&p, serve, &m, .drop = haft_drop_free);
     rc |= haft_pool_call(&p, serve, &m);
     rc |= haft_pool_call_outcome(&p, serve, &m, &out);
