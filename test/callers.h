@@ -106,8 +106,10 @@ enum { KINDS = 3 };
 /* Lets others run until the condition holds. For callers that are not aborted and not late. */
 #define until(condition)                                                                                               \
     do {                                                                                                               \
-        while (!(condition))                                                                                           \
+        while (!(condition)) {                                                                                         \
             check_int(haft_yield(), ==, 0);                                                                            \
+            test__waits(__LINE__);                                                                                     \
+        }                                                                                                              \
     } while (0)
 
 /* --- how many ----------------------------------------------------------------------------------------------------- */

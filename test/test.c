@@ -84,6 +84,8 @@ __attribute__((weak)) extern const char *haft_errname(int code);
 __attribute__((weak)) extern __typeof__(haft__census) haft__census;
 #endif
 
+#define STILL_RUNNING "still running"
+
 enum { GRACE_SECONDS = 15, SHOWN_OUTPUT = 64 << 10, FD_LIMIT = 4096 };
 
 /* --- what the child tells the parent ----------------------------------------------------------------------------- */
@@ -91,12 +93,17 @@ enum { GRACE_SECONDS = 15, SHOWN_OUTPUT = 64 << 10, FD_LIMIT = 4096 };
 enum verdict { NOTHING_SAID, WRITING, FAILED, SKIPPED };
 
 struct report {
-    int verdict; /* accessed atomically; the first to leave NOTHING_SAID writes the text */
-    char text[4096 - sizeof(int)];
+    size_t requests; /* of the machine, while faults were armed */
+    int verdict;     /* accessed atomically; the first to leave NOTHING_SAID writes the text */
+    char text[4096 - sizeof(size_t) - sizeof(int)];
 };
 
 static struct report *report;
 static bool runs_here; /* --here: no child */
+static struct {
+    const char *what; /* of HAFT_TEST_FAIL, or of the sweep; null: nothing is refused */
+    unsigned limit;   /* in seconds, for each case of the sweep; 0: the test's own */
+} refusing;
 
 __attribute__((noreturn, format(printf, 4, 0))) static void say_and_end(enum verdict verdict, const char *file,
                                                                         int line, const char *format, va_list arguments)
@@ -205,6 +212,8 @@ unsigned test_slowness(void)
 
 static unsigned limit_of(const struct test__case *test)
 {
+    if (refusing.limit != 0)
+        return refusing.limit;
     return number_from_environment("HAFT_TEST_LIMIT", 10 * test->weight * test_slowness());
 }
 
@@ -237,9 +246,26 @@ static void time_is_up(int signal_number)
 {
     (void)signal_number;
     if (is_excused())
-        test__skip("still running: perhaps it waits for a job that was refused");
+        test__skip(STILL_RUNNING ": perhaps it waits for a job that was refused");
     show_threads();
     test__fail(running->file, running->line, "still running after %u s", limit_of(running));
+}
+
+/* A job that could begin would have done it long ago. */
+void test__waits(int line)
+{
+    static _Thread_local double since;
+    static _Thread_local int where;
+
+    if (!is_excused())
+        return;
+    const double now = seconds_now();
+    if (where != line) {
+        where = line;
+        since = now;
+    } else if (now - since > 0.3) {
+        test__skip("line %d waits for a job that was perhaps refused", line);
+    }
 }
 
 /* --- what is left ------------------------------------------------------------------------------------------------ */
@@ -446,7 +472,7 @@ static void on_abort(void)
 static void refuse_as_told(const struct test__case *test)
 {
     struct sigaction action = { .sa_sigaction = on_null, .sa_flags = SA_SIGINFO };
-    const char *text = getenv("HAFT_TEST_FAIL");
+    const char *text = refusing.what;
     struct faults faults;
 
     if (!text || !*text || !haft__os_replace || !haft_checkpoint)
@@ -474,6 +500,7 @@ static void run_body(const struct test__case *test)
     }
     refuse_as_told(test);
     test->body();
+    report->requests = atomic_load(&faults_state.requests);
     if (test->end)
         test__fail(test->file, test->line, "returned instead of ending the process");
     if (haft_runtime_stop)
@@ -663,30 +690,42 @@ void test__register(struct test__case *test)
 static struct {
     const char *part; /* of "program: sentence" */
     unsigned long repeat;
+    unsigned long points; /* of the sweep; 0: none */
     bool lists, quick;
 } options = { .repeat = 1 };
 
 static unsigned passed, failed, skipped;
+static const char *const words[] = { [PASS] = "pass", [FAIL] = "FAIL", [SKIP] = "skip" };
+
+static void run_once(const struct test__case *test, struct outcome *out)
+{
+    report->requests = 0;
+    __atomic_store_n(&report->verdict, NOTHING_SAID, __ATOMIC_RELAXED);
+    if (ftruncate(output_file, 0) != 0 || lseek(output_file, 0, SEEK_SET) != 0) {
+        perror("output of tests");
+        exit(EXIT_FAILURE);
+    }
+    run_in_child(test, out);
+}
+
+static void print_result(const struct test__case *test, const struct outcome *outcome, double start)
+{
+    printf("%s %9.3f s  %s: %s\n", words[outcome->result], seconds_now() - start, program_invocation_short_name,
+           test->sentence);
+}
 
 static void run_test(const struct test__case *test)
 {
-    static const char *const words[] = { [PASS] = "pass", [FAIL] = "FAIL", [SKIP] = "skip" };
     struct outcome outcome = { .result = PASS };
     const double start = seconds_now();
     unsigned long round = 0;
 
     do {
-        __atomic_store_n(&report->verdict, NOTHING_SAID, __ATOMIC_RELAXED);
-        if (ftruncate(output_file, 0) != 0 || lseek(output_file, 0, SEEK_SET) != 0) {
-            perror("output of tests");
-            exit(EXIT_FAILURE);
-        }
-        run_in_child(test, &outcome);
+        run_once(test, &outcome);
         round++;
     } while (outcome.result == PASS && round < options.repeat);
 
-    printf("%s %9.3f s  %s: %s\n", words[outcome.result], seconds_now() - start, program_invocation_short_name,
-           test->sentence);
+    print_result(test, &outcome, start);
     if (outcome.result == PASS) {
         passed++;
     } else if (outcome.result == SKIP) {
@@ -701,6 +740,57 @@ static void run_test(const struct test__case *test)
         show_output(output);
         free(output);
     }
+    fflush(stdout);
+}
+
+/* --- the sweep --------------------------------------------------------------------------------------------------- */
+
+/* Counts what the test asks of the machine, and runs it with each request refused, once alone and once with all that
+ * follow; at most so many, spread over all. What becomes of the others: they pass, or an assertion ends them, as a
+ * test may on a machine that refuses, or they wait without an end, which is told but is mostly the test's own wait for a
+ * job that was refused. */
+static void sweep_test(const struct test__case *test)
+{
+    struct outcome outcome = { .result = PASS }, found = { .result = PASS };
+    struct faults faults = { .kind = FAULT_ANY, .k = 1000000000 };
+    unsigned cases = 0, went_through = 0, asserted = 0, never_ended = 0;
+    char first_endless[64] = "";
+    const double start = seconds_now();
+
+    refusing.what = faults_text(faults);
+    run_once(test, &outcome);
+    const size_t requests = report->requests;
+    const double took = seconds_now() - start;
+    refusing.limit = 2 * test_slowness() + (unsigned)(4 * took);
+    const size_t points = requests < options.points ? requests : options.points;
+    for (size_t i = 0; i < 2 * points && outcome.result != FAIL; i++) {
+        faults.forever = i >= points;
+        faults.k = 1 + (points > 1 ? i % points * (requests - 1) / (points - 1) : 0);
+        refusing.what = faults_text(faults);
+        run_once(test, &outcome);
+        cases++;
+        went_through += outcome.result == PASS;
+        const bool is_endless = outcome.result == SKIP && strncmp(outcome.text, STILL_RUNNING, 13) == 0;
+        if (is_endless && never_ended++ == 0)
+            snprintf(first_endless, sizeof(first_endless), ", the first with %s", refusing.what);
+        asserted += outcome.result == SKIP && !is_endless;
+    }
+    found = outcome;
+    refusing.limit = 0;
+    if (found.result != FAIL && cases > 0)
+        found.result = PASS;
+    print_result(test, &found, start);
+    printf("    %zu requests, %u cases: %u went through, %u ended by what the test asserts, %u never ended%s\n",
+           requests, cases, went_through, asserted, never_ended, first_endless);
+    if (found.result == FAIL) {
+        printf("    HAFT_TEST_FAIL=%s: %s\n", refusing.what, found.text);
+        char *output = output_of_test();
+        show_output(output);
+        free(output);
+    }
+    passed += found.result == PASS;
+    failed += found.result == FAIL;
+    skipped += found.result == SKIP;
     fflush(stdout);
 }
 
@@ -725,10 +815,12 @@ static void read_options(int argc, char **argv)
             runs_here = true;
         } else if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc && strtoul(argv[i + 1], NULL, 10) > 0) {
             options.repeat = strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--faults") == 0 && i + 1 < argc && strtoul(argv[i + 1], NULL, 10) > 0) {
+            options.points = strtoul(argv[++i], NULL, 10);
         } else if (argv[i][0] != '-' && !options.part) {
             options.part = argv[i];
         } else {
-            fprintf(stderr, "usage: %s [--list] [--quick] [--repeat N] [--here] [NAME]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--list] [--quick] [--repeat N] [--faults N] [--here] [NAME]\n", argv[0]);
             exit(2);
         }
     }
@@ -737,6 +829,7 @@ static void read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     read_options(argc, argv);
+    refusing.what = getenv("HAFT_TEST_FAIL");
     report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     output_file = memfd_create("output", 0);
     if (report == MAP_FAILED || output_file < 0) {
@@ -753,6 +846,8 @@ int main(int argc, char **argv)
             printf("%s: %s\n", program_invocation_short_name, test->sentence);
             fflush(stdout);
             run_body(test);
+        } else if (options.points > 0) {
+            sweep_test(test);
         } else {
             run_test(test);
         }

@@ -17,13 +17,15 @@
  * A test whose body returns ends the default runtime, and then must have left no job, no thread, no descriptor and no
  * mapping of the library. What the library itself tells about (haft__census) is compared with what there was before.
  *
- * A test program understands: --list, NAME (a part of a sentence), --quick (leaves TEST_LONG out), --repeat N, and
- * --here NAME, which runs in this process, without a limit, for a debugger.
+ * A test program understands: --list, NAME (a part of a sentence), --quick (leaves TEST_LONG out), --repeat N, --faults N,
+ * and --here NAME, which runs in this process, without a limit, for a debugger. With --faults each test is run with N of the
+ * requests that it makes of the machine refused, spread over all of them, each alone and then with all that follow.
  *
  * Environment: HAFT_TEST_SLOW multiplies every time limit (for emulators); HAFT_TEST_LIMIT, in seconds, is the limit of
  * every test, whatever else is said here. HAFT_TEST_FAIL=map:3+ refuses the third mapping of each test and all that
  * follow (see faults.h). Tests expect a machine that refuses nothing, so an assertion, a null pointer or a wait without
- * an end skips the test after a refusal; what fails are other crashes, leaks, and what a sanitizer reports. */
+ * an end skips the test after a refusal; what fails are other crashes, leaks, and what a sanitizer reports. A wait that
+ * is not in `until`, and so perhaps the library's own, is counted by --faults. */
 #ifndef HAFT_TEST_TEST_H
 #define HAFT_TEST_TEST_H
 
@@ -142,6 +144,8 @@ __attribute__((noreturn)) void test__fail_int(const char *file, int line, const 
 __attribute__((noreturn)) void test__fail_uint(const char *file, int line, const char *what, uintmax_t actual,
                                                uintmax_t expected);
 __attribute__((noreturn, format(printf, 1, 2))) void test__skip(const char *format, ...);
+/* In a loop that waits for what a job does: ends the test if that is one that was perhaps refused. */
+void test__waits(int line);
 void test__check_str(const char *file, int line, const char *what, const char *actual, const char *expected);
 
 #ifdef __cplusplus

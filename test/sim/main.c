@@ -95,6 +95,11 @@ void test__check_str(const char *file, int line, const char *what, const char *a
                    expected != NULL ? expected : "(null)");
 }
 
+void test__waits(int line)
+{
+    (void)line; /* nothing is refused that a test does not expect */
+}
+
 /* A thousand schedules of a small size show more than one of a large size. */
 unsigned test_slowness(void)
 {
