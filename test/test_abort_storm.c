@@ -2,7 +2,8 @@
  *
  * Storms of aborts: tasks, threads and calls on the pool do everything that haft has to each other's handles, and to
  * scopes, sets, timeouts and shields of their own, while threads outside abort and unpark whatever they get hold of. At the
- * end every frame has had exactly one end, and every loan is back. */
+ * end every frame has had exactly one end, and every loan is back. What each of them draws follows from the seed, those
+ * outside included; who is hit depends on the order. */
 #include <haft/haft.h>
 
 #include <sched.h>
@@ -154,14 +155,18 @@ static void fill_a_set(uint64_t *chance)
 
 /* --- the storm ---------------------------------------------------------------------------------------------------- */
 
+struct outsider {
+    _Atomic int *stop;
+    uint64_t chance;
+};
+
 /* A plain thread that knows jobs only by copies of their handles. */
 static void *aborts_from_outside(void *argument)
 {
-    _Atomic int *stop = argument;
-    uint64_t chance = (uint64_t)(uintptr_t)&chance;
-    while (!atomic_load(stop)) {
-        haft_handle copy = take_copy(&chance);
-        EXPECT(below(&chance, 4) == 0 ? haft_unpark(copy) : haft_abort(copy), 0, HAFT_ESTALE);
+    struct outsider *self = argument;
+    while (!atomic_load(self->stop)) {
+        haft_handle copy = take_copy(&self->chance);
+        EXPECT(below(&self->chance, 4) == 0 ? haft_unpark(copy) : haft_abort(copy), 0, HAFT_ESTALE);
         sched_yield();
     }
     return NULL;
@@ -237,8 +242,12 @@ static void rage(unsigned workers, size_t operations)
     open_ledger(operations * 8 + 100000);
     _Atomic int stop = 0;
     pthread_t outsiders[OUTSIDERS];
-    for (int i = 0; i < OUTSIDERS; i++)
-        check_int(pthread_create(&outsiders[i], NULL, aborts_from_outside, &stop), ==, 0);
+    struct outsider selves[OUTSIDERS];
+    uint64_t chance = ~s.seed; /* the storm itself draws from the seed */
+    for (int i = 0; i < OUTSIDERS; i++) {
+        selves[i] = (struct outsider){ .stop = &stop, .chance = next_random(&chance) };
+        check_int(pthread_create(&outsiders[i], NULL, aborts_from_outside, &selves[i]), ==, 0);
+    }
     check_int(haft_run(rages, &s, .workers = workers), ==, 0);
     atomic_store(&stop, 1);
     for (int i = 0; i < OUTSIDERS; i++)
