@@ -190,25 +190,20 @@ TEST_FROM_EVERY_CALLER("rest for one: those added after the child that died are 
 
 static int supervises_three(struct stage *s)
 {
-    set_up(s, 3, HAFT_TASK);
-    order(s, 1, PANIC);
+    s->sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL);
     for (int id = 0; id < 3; id++)
-        until_started(s, id, 2);
+        check_int(add_part(s, id, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+    until_started(s, 2, 1);
+    order(s, 1, FAIL);
+    until_started(s, 2, 2);
     check_int(haft_supervisor_drop(&s->sup), ==, 0);
     return 0;
 }
 
-static int makes_and_supervises_three(struct stage *s)
+TEST("on one worker, children that are started one after the other reach their first wait in their order")
 {
-    s->sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL);
-    return supervises_three(s);
-}
-
-TEST("on one worker, children that are started together reach their first wait in their order")
-{
-    silence_panics();
     struct stage s = { 0 };
-    check_int(haft_run(makes_and_supervises_three, &s, .workers = 1), ==, 0);
+    check_int(haft_run(supervises_three, &s, .workers = 1), ==, 0);
     check_events(&s, "abcBCAabcCBA");
 }
 
@@ -352,6 +347,20 @@ TEST_FROM_EVERY_CALLER("the death after the last that is allowed ends the superv
                 check(haft_is_null(info.job));
                 check_int(haft_supervisor_drop(&sup), ==, 0);
             }
+}
+
+TEST_FROM_EVERY_CALLER("siblings that are stopped and started again are not counted as deaths")
+{
+    struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL, .restarts = 2, .within = INT64_MAX) };
+    set_up(&s, 3, HAFT_TASK);
+    for (int n = 2; n <= 3; n++) {
+        order(&s, n - 2, FAIL);
+        for (int id = 0; id < 3; id++)
+            until_started(&s, id, n);
+    }
+    order(&s, 2, FAIL);
+    check_int(haft_supervisor_wait(s.sup), ==, -7);
+    clear_up(&s, 3);
 }
 
 TEST_FROM_EVERY_CALLER("a supervisor that gives up stops the others first, the last added first")
@@ -499,6 +508,24 @@ TEST_ON_A_VIRTUAL_CLOCK("a child that waits to be started again can be stopped, 
     check_int(haft_supervisor_drop(&sup), ==, 0);
     check_int(n, ==, 2);
     check_int(haft_now() - start, <, 2 * HAFT_S);
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a child that is added while those before it wait to be started again is started behind them")
+{
+    struct stage s = { .sup = haft_supervisor_new(.strategy = HAFT_REST_FOR_ONE, .backoff = 10 * HAFT_S) };
+    set_up(&s, 2, HAFT_TASK);
+    order(&s, 0, FAIL);
+    until(atomic_load(&s.ends[1]) == 1);
+    int64_t start = haft_now();
+    check_int(add_part(&s, 2, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
+    check_int(haft_sleep(HAFT_S), ==, 0);
+    check_int(atomic_load(&s.starts[2]), ==, 0);
+    while (atomic_load(&s.starts[2]) == 0)
+        check_int(haft_sleep(HAFT_MS), ==, 0);
+    check_int(haft_now() - start, >=, 5 * HAFT_S - HAFT_MS);
+    check_uint(info_of(&s, 2).restarts, ==, 0);
+    clear_up(&s, 3);
+    check_events(&s, "abABabcCBA");
 }
 
 /* --- stopping ------------------------------------------------------------------------------------------------------ */
@@ -753,6 +780,7 @@ TEST_FROM_EVERY_CALLER("a supervisor that gives up is a death one level above, w
     check_int(haft_supervise(s.sup, has_children_that_see, &t, .name = "tree"), ==, 0);
     for (int n = 1; n <= 4; n++) {
         until_started(&s, 1, n);
+        until_started(&s, 2, (n + 1) / 2);
         haft_child_info info;
         check_int(haft_supervisor_child(s.sup, "tree", &info), ==, 0);
         check_uint(info.restarts, ==, n <= 2 ? 0 : 1);

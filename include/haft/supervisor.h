@@ -20,8 +20,9 @@
  * is stopped or dropped, when it gives up, and before they are started again together. An abort is a request, as
  * everywhere, so a child that never waits is waited for.
  *
- * Children are started in their order, by spawns one after the other; nobody waits for a child to be ready. One that needs
- * another waits for it as anybody would.
+ * Children are started in their order, and after each others get their turn, so that on one worker a child gets to its first
+ * wait before the next one begins. Nobody waits for a child to be ready: one that needs another waits for it as anybody
+ * would.
  *
  * A tree is made of children that have a supervisor themselves:
  *
@@ -117,7 +118,8 @@ HAFT_MUST_ HAFT_API_ haft_supervisor *haft_supervisor_new_raw(const haft_supervi
  * Adds a child, the last, and starts it; or, if others are about to be started again that come before it, leaves that to
  * the supervisor. 0: the frame is now the template. The frame is still the caller's, and nothing was added, in all other
  * cases: HAFT_ECLOSED (the supervisor was stopped, gave up or its runtime ended), HAFT_ENOMEM, HAFT_EAGAIN, HAFT_EINVAL,
- * HAFT_ESHUTDOWN, HAFT_EFORKED as haft_spawn. Never suspends. From any thread and job, its children included. */
+ * HAFT_ESHUTDOWN, HAFT_EFORKED as haft_spawn. Suspends for a moment, and is no look at aborts and deadlines: a task lets
+ * others run once. From any thread and job, its children included. */
 HAFT_API_ int haft_supervise_raw(haft_supervisor *sup, haft_fn *body, const void *frame, size_t size, size_t alignment,
                                  const haft_child_options *options);
 
@@ -133,7 +135,8 @@ HAFT_API_ int haft_supervise_raw(haft_supervisor *sup, haft_fn *body, const void
  * The state is a template that owns nothing: each copy that is made of it, the first included, is what bodies make of it
  * then, and goes to .drop when the next one takes its place.
  *
- * The caller owns the actor as after haft_actor_start, and joins or drops it when it likes, before the supervisor or after.
+ * The caller owns the actor as after haft_actor_start, and joins or drops it when it likes, before the supervisor or after;
+ * while the worker waits to be started again, a join waits for that, too.
  * The actor ends, and is not started again, when its owner stops or aborts it or its last client is gone: that is no death.
  * A panic while it drains ends it, too, and so does pthread_exit in a body. When the supervisor stops, it is stopped,
  * given .grace to drain, and aborted. When the supervisor gives up, or ends while the worker waits to be started again,

@@ -291,9 +291,10 @@ static void keep(haft_supervisor *sup, haft__root *me)
     haft__lock_acquire(&sup->lock);
     while (!sup->is_stopping && !is_runtime_ending(me)) {
         int64_t next = INT64_MAX;
-        haft__child *ended = take_ended(sup), *leaving = ended == NULL ? find_leaving(sup) : NULL;
-        haft__child *due = ended == NULL && leaving == NULL ? find_due(sup, &next) : NULL;
-        if (ended == NULL && leaving == NULL && due == NULL) {
+        haft__child *leaving = find_leaving(sup); /* first: nobody minds its death any more */
+        haft__child *ended = leaving == NULL ? take_ended(sup) : NULL;
+        haft__child *due = leaving == NULL && ended == NULL ? find_due(sup, &next) : NULL;
+        if (leaving == NULL && ended == NULL && due == NULL) {
             if (sup->active == 0 && !haft__list_is_empty(&sup->waiters))
                 haft__arms_end_all(&sup->waiters, &sup->lock, 0);
             else
@@ -301,10 +302,10 @@ static void keep(haft_supervisor *sup, haft__root *me)
             continue;
         }
         haft__lock_release(&sup->lock);
-        if (ended != NULL)
-            look_at_end(ended, me);
-        else if (leaving != NULL)
+        if (leaving != NULL)
             remove_child(leaving);
+        else if (ended != NULL)
+            look_at_end(ended, me);
         else
             start_again(due, me);
         haft__lock_acquire(&sup->lock);

@@ -217,10 +217,15 @@ int haft_supervise_raw(haft_supervisor *sup, haft_fn *body, const void *frame, s
         haft__child_free(c);
         return HAFT_ECLOSED;
     }
-    if (is_mine)
-        return settle_start(sup, c, haft__child_start(c));
-    haft__wake(record);
-    return 0;
+    if (!is_mine) {
+        haft__wake(record);
+        return 0;
+    }
+    int rc = settle_start(sup, c, haft__child_start(c));
+    haft__thread *here = haft__here_or_null();
+    if (rc == 0 && here->worker != NULL)
+        haft__sched_yield(here->worker); /* as in start_again of keeper.c */
+    return rc;
 }
 
 /* Nobody but the two who know it has the actor yet. */
