@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * C++17: haft.h as it is, and haft.hpp with its checks, options and exceptions. */
+ * C++17: haft.h as it is, and haft.hpp with its checks, options and exceptions. Over 600 lines, because every template is
+ * called once, whatever it is about. */
 #include <haft/haft.hpp>
 
 #include <atomic>
@@ -415,4 +416,323 @@ TEST("an exception that leaves a once is a panic, and the next call tries again"
     check_int(call_once_for(&calls), ==, 0);
     check_int(call_once_for(&calls), ==, 0);
     check_int(calls, ==, 2);
+}
+
+/* --- channels and select ------------------------------------------------------------------------------------------ */
+
+namespace
+{
+
+struct item {
+    int number;
+    char rest[300];
+};
+
+using item_sender = HAFT_SENDER(item);
+using item_receiver = HAFT_RECEIVER(item);
+using weak_item_sender = HAFT_WEAK_SENDER(item);
+using item_slot = HAFT_SLOT(item);
+
+struct producer {
+    item_sender tx;
+    int n;
+};
+
+int produce(producer *p)
+{
+    int rc = 0;
+    for (int i = 0; i < p->n && rc == 0; i++) {
+        item it = { i, "" };
+        rc = i % 2 == 0 ? haft::send(&p->tx, &it) : haft::send_moved(&p->tx, &it);
+        check_int(it.number, ==, i % 2 == 0 ? i : 0);
+    }
+    haft::sender_drop(&p->tx);
+    return rc;
+}
+
+}   // namespace
+
+TEST("channels carry values in C++, one by one, many at once, by slots, and not beyond a close")
+{
+    for (haft_kind kind : kinds) {
+        producer p = { {}, 10 };
+        item_receiver rx, rx2;
+        check_int(haft::channel(&p.tx, &rx, 4), ==, 0);
+        check_int(haft::receiver_clone(&rx, &rx2), ==, 0);
+        check_uint(haft::channel_capacity(&rx), ==, 4);
+        weak_item_sender weak;
+        check_int(haft::sender_downgrade(&p.tx, &weak), ==, 0);
+        haft_handle h = haft::spawn<produce>(&p, HAFT_OPTIONS.set_kind(kind));
+        item it, many[8];
+        std::size_t n = 0;
+        int next = 0;
+        check_int(haft::recv(&rx, &it), ==, 0);
+        check_int(it.number, ==, next++);
+        while (haft::recv_many(&rx2, many, 8, &n) == 0)
+            for (std::size_t i = 0; i < n; i++)
+                check_int(many[i].number, ==, next++);
+        check_int(next, ==, 10);
+        check_int(haft::try_recv(&rx, &it), ==, HAFT_ECLOSED);
+        check(!haft::channel_is_closed(&rx)); /* it ended, and nobody closed it */
+        item_sender tx = {};
+        check_int(haft::sender_upgrade(&weak, &tx), ==, HAFT_ECLOSED);
+        haft::weak_sender_drop(&weak);
+        haft::receiver_drop(&rx);
+        haft::receiver_drop(&rx2);
+        check_int(haft::join(&h), ==, 0);
+    }
+    item_sender tx, tx2;
+    item_receiver rx;
+    check_int(haft::channel_unbounded(&tx, &rx), ==, 0);
+    check_int(haft::sender_clone(&tx, &tx2), ==, 0);
+    item it = { 7, "" };
+    check_int(haft::try_send(&tx, &it), ==, 0);
+    check_int(haft::try_send_moved(&tx2, &it), ==, 0);
+    check_int(it.number, ==, 0);
+    check_uint(haft::channel_len(&rx), ==, 2);
+    haft::channel_close(&tx);
+    haft::sender_drop(&tx);
+    haft::sender_drop(&tx2);
+    haft::receiver_drop(&rx);
+
+    check_int(haft::channel(&tx, &rx, 1), ==, 0);
+    item_slot slot, slot2;
+    check_int(haft::reserve(&tx, &slot), ==, 0);
+    check_int(haft::try_reserve(&tx, &slot2), ==, HAFT_EAGAIN);
+    it.number = 9;
+    check_int(haft::slot_send(&slot, &it), ==, 0);
+    check_int(haft::recv(&rx, &it), ==, 0);
+    check_int(it.number, ==, 9);
+    check_int(haft::reserve(&tx, &slot), ==, 0);
+    check_int(haft::slot_send_moved(&slot, &it), ==, 0);
+    check_int(it.number, ==, 0);
+    haft::slot_drop(&slot);
+    haft::sender_drop(&tx);
+    haft::receiver_drop(&rx);
+    check_int(haft::oneshot(&tx, &rx), ==, 0);
+    haft::sender_drop(&tx);
+    check_int(haft::recv(&rx, &it), ==, HAFT_ECLOSED);
+    haft::receiver_drop(&rx);
+}
+
+TEST("broadcast and watch in C++ give everybody everything, and the newest")
+{
+    HAFT_BROADCAST_SENDER(item) tx, tx2;
+    HAFT_BROADCAST_RECEIVER(item) a, b;
+    check_int(haft::broadcast(&tx, &a, 2), ==, 0);
+    check_int(haft::broadcast_subscribe(&tx, &b), ==, 0);
+    check_int(haft::broadcast_sender_clone(&tx, &tx2), ==, 0);
+    item it = { 0, "" };
+    std::uint64_t missed = 0;
+    for (it.number = 1; it.number <= 3; it.number++)
+        check_int(haft::broadcast_send(it.number % 2 == 0 ? &tx : &tx2, &it), ==, 0);
+    check_int(haft::broadcast_recv(&a, &it, &missed), ==, HAFT_ELAGGED);
+    check_uint(missed, ==, 1);
+    check_int(haft::broadcast_recv(&a, &it, &missed), ==, 0);
+    check_int(it.number, ==, 2);
+    haft::broadcast_sender_drop(&tx);
+    haft::broadcast_sender_drop(&tx2);
+    check_int(haft::broadcast_try_recv(&a, &it, &missed), ==, 0);
+    check_int(haft::broadcast_try_recv(&a, &it, &missed), ==, HAFT_ECLOSED);
+    haft::broadcast_receiver_drop(&a);
+    haft::broadcast_receiver_drop(&b);
+
+    HAFT_WATCH_SENDER(item) set;
+    HAFT_WATCH_RECEIVER(item) get, late;
+    it.number = 1;
+    check_int(haft::watch(&set, &get, &it), ==, 0);
+    check_int(haft::watch_subscribe(&set, &late), ==, 0);
+    it.number = 2;
+    check_int(haft::watch_set(&set, &it), ==, 0);
+    check_int(haft::watch_changed(&get), ==, 0);
+    it.number = 0;
+    check_int(haft::watch_get(&get, &it), ==, 0);
+    check_int(it.number, ==, 2);
+    haft::watch_sender_drop(&set);
+    check_int(haft::watch_changed(&get), ==, HAFT_ECLOSED);
+    haft::watch_receiver_drop(&get);
+    haft::watch_receiver_drop(&late);
+}
+
+TEST("each arm of a select happens in C++, alone and in an array")
+{
+    item_sender tx;
+    item_receiver rx;
+    check_int(haft::channel(&tx, &rx, 1), ==, 0);
+    item in = { 3, "" }, out = { 0, "" };
+    int rc = 1;
+    check_int(haft::select(haft::on_recv(&rx, &out), haft::on_send(&tx, &in, &rc)), ==, 1);
+    check_int(rc, ==, 0);
+    check_int(haft::select_biased(haft::on_recv(&rx, &out), haft::on_timeout(0)), ==, 0);
+    check_int(out.number, ==, 3);
+
+    sum s = { 4, 0 };
+    haft_handle h = haft::spawn<sum_to>(&s), bare = haft::spawn<nine>();
+    check_int(haft::select(haft::on_join(&h, &s)), ==, 0);
+    check_uint(s.total, ==, 10);
+    check_int(haft::select(haft::on_join(&bare, HAFT_NO_FRAME, &rc)), ==, 0);
+    check_int(rc, ==, 9);
+    bare = haft::spawn<nine>();
+    check_int(haft::select(haft::on_join(&bare)), ==, 0);
+    haft_set *set = haft::set_new();
+    check_int(haft::set_spawn<sum_to>(set, &s), ==, 0);
+    int code = 1;
+    check_int(haft::select(haft::on_set(set, &s, &code)), ==, 0);
+    check_int(code, ==, 0);
+    haft_set_drop(&set);
+
+    haft_sem sem = HAFT_SEM_INIT(2);
+    haft_notify notify = HAFT_NOTIFY_INIT;
+    haft_event event = HAFT_EVENT_INIT;
+    haft_token token = HAFT_TOKEN_INIT;
+    haft_ticker ticker;
+    check_int(haft::ticker_start(&ticker, HAFT_S), ==, 0);
+    const haft_arm arms[] = { haft::on_recv(&rx, &out), haft::on_sem(&sem, 2),  haft::on_notify(&notify),
+                              haft::on_event(&event),   haft::on_token(&token), haft::on_tick(&ticker) };
+    check_int(haft::select_biased_array(arms, 6), ==, 1);
+    check_int(haft::select_array(arms, 6), ==, 5); /* the first tick is at once */
+    check_int(haft::try_select_array(arms, 6), ==, HAFT_EAGAIN);
+    haft_notify_one(&notify);
+    check_int(haft::try_select_array(arms, 6), ==, 2);
+    haft_event_set(&event);
+    check_int(haft::try_select_array(arms, 6), ==, 3);
+    haft_event_reset(&event);
+    haft_token_cancel(&token);
+    check_int(haft::select_array(arms, 6), ==, 4);
+    check_int(haft::try_select(haft::on_recv(&rx, &out)), ==, HAFT_EAGAIN);
+    haft_token_drop(&token);
+    haft_ticker_drop(&ticker);
+    haft::sender_drop(&tx);
+    haft::receiver_drop(&rx);
+}
+
+/* --- actors and pools --------------------------------------------------------------------------------------------- */
+
+namespace
+{
+
+struct account {
+    long balance;
+};
+struct payment {
+    long amount, balance;
+};
+
+int pay(account *a, payment *p)
+{
+    counted c;
+    if (p->amount < 0)
+        throw std::runtime_error("no such amount");
+    a->balance += p->amount;
+    p->balance = a->balance;
+    return 0;
+}
+
+int look(const account *a, payment *p) noexcept
+{
+    p->balance = a->balance;
+    return 5;
+}
+
+int settle(account *a)
+{
+    a->balance = 0;
+    return 0;
+}
+
+}   // namespace
+
+TEST("actors serve bodies in C++, exceptions are panics of their messages, and the state comes back")
+{
+    haft_on_panic(ignore_panic);
+    for (haft_kind kind : { HAFT_TASK, HAFT_THREAD }) {
+        HAFT_ACTOR(account) actor;
+        HAFT_CLIENT(account) client, other;
+        HAFT_WEAK_CLIENT(account) weak;
+        account state = { 100 };
+        check_int(haft::actor_start(&actor, &state,
+                                    HAFT_ACTOR_OPTIONS.set_kind(kind).set_name("account").set_capacity(4).set_on_panic(
+                                        HAFT_KEEP_SERVING)),
+                  ==, 0);
+        check_int(haft::client_of(&actor, &client), ==, 0);
+        check_int(haft::client_clone(&client, &other), ==, 0);
+        check_int(haft::client_downgrade(&other, &weak), ==, 0);
+        payment p = { 5, 0 };
+        drops = 0;
+        check_int(haft::cast<pay>(&client, &p, HAFT_MESSAGE_OPTIONS.set_drop(count_drop)), ==, 0);
+        check_int(haft::call<pay>(&actor, &p), ==, 0);
+        check_int(p.balance, ==, 110);
+        check_int(drops, ==, 1);
+        check_int(haft::try_cast<look>(&client, &p), ==, 0);
+        check_int(haft::call<look>(&other, &p, haft::message_options().set_urgent()), ==, 5);
+        haft_outcome out;
+        p.amount = -1;
+        check_int(haft::call_outcome<pay>(&client, &p, &out), ==, 0);
+        check_int(out.end, ==, HAFT_PANICKED);
+        check_str(out.panic.message, "std::runtime_error: no such amount");
+        check_int(alive.load(), ==, 0);
+        check(haft::actor_is_alive(&client));
+        p.amount = 1;
+        check_int(haft::actor_after<pay>(&client, 0, &p), ==, 0);
+        check_int(haft::actor_every<look>(&client, HAFT_S, &p), ==, 0);
+        do
+            check_int(haft::call<look>(&client, &p), ==, 5);
+        while (p.balance != 111);
+        haft_actor_statistics stats;
+        check_int(haft::actor_stats(&client, &stats), ==, 0);
+        check_uint(haft::actor_len(&client), ==, 0);
+        check_int(haft_client_drop(&other), ==, 0);
+        check_int(haft::client_upgrade(&weak, &other), ==, 0);
+        check_int(haft_client_drop(&other), ==, 0);
+        check_int(haft_weak_client_drop(&weak), ==, 0);
+        check_int(haft::actor_stop(&actor), ==, 0);
+        check_int(haft::actor_join(&actor, &state), ==, 0);
+        check_int(state.balance, ==, 111);
+        check_int(haft::call<settle>(&client), ==, HAFT_ECLOSED);
+        check_int(haft_client_drop(&client), ==, 0);
+    }
+    HAFT_ACTOR(account) actor;
+    account state = { 1 };
+    haft_outcome out;
+    check_int(haft::actor_start(&actor, &state), ==, 0);
+    check_int(haft::cast<settle>(&actor), ==, 0);
+    check_int(haft::actor_join_outcome(&actor, &state, &out), ==, 0);
+    check_int(state.balance, ==, 0);
+    check_int(haft::actor_start(&actor, &state), ==, 0);
+    check_int(haft::actor_abort(&actor), ==, 0);
+    check_int(haft::actor_join(&actor), ==, HAFT_EABORTED);
+    check_int(haft::actor_start(&actor, &state), ==, 0);
+    check_int(haft::actor_detach(&actor), ==, 0);
+}
+
+TEST("pools serve bodies in C++, in the order of their keys")
+{
+    HAFT_POOL(account) pool;
+    HAFT_CLIENT(account) client;
+    account state = { 0 };
+    check_int(haft::pool_start(&pool, &state, HAFT_POOL_OPTIONS.set_workers(2).set_name("clerk")), ==, 0);
+    check_int(haft::pool_client_of(&pool, &client), ==, 0);
+    payment p = { 1, 0 };
+    for (int i = 0; i < 20; i++)
+        check_int(haft::pool_cast_keyed<pay>(&client, 7, &p), ==, 0);
+    check_int(haft::pool_call_keyed<pay>(&client, 7, &p), ==, 0);
+    check_int(p.balance, ==, 21);
+    haft_outcome out;
+    check_int(haft::pool_call_keyed_outcome<look>(&client, 7, &p, &out), ==, 0);
+    check_int(out.code, ==, 5);
+    check_int(haft::pool_try_cast_keyed<look>(&client, 8, &p), ==, 0);
+    check_int(haft::call<look>(&client, &p), ==, 5);
+    check_int(haft::pool_resize(&pool, 1), ==, 0);
+    check_int(haft_client_drop(&client), ==, 0);
+    check_int(haft::pool_stop(&pool), ==, 0);
+    check_int(haft::pool_join(&pool, &state), ==, 0);
+    check_int(state.balance, ==, 21);
+    check_int(haft::pool_start(&pool, &state), ==, 0);
+    check_int(haft::pool_abort(&pool), ==, 0);
+    check_int(haft::pool_join_outcome(&pool, &state, &out), ==, 0);
+    check_int(out.end, ==, HAFT_ABORTED);
+    check_int(haft::pool_start(&pool, &state), ==, 0);
+    check_int(haft::pool_join(&pool), ==, 0);
+    check_int(haft::pool_start(&pool, &state), ==, 0);
+    check_int(haft::pool_detach(&pool), ==, 0);
 }

@@ -39,8 +39,6 @@
 #define HAFT_OPTIONS (haft::options(HAFT_HERE_))
 #define HAFT_RUN_OPTIONS (haft::run_options(HAFT_HERE_))
 #define HAFT_SET_OPTIONS (haft::set_options(HAFT_HERE_))
-#define HAFT_SUPERVISOR_OPTIONS (haft::supervisor_options(HAFT_HERE_))
-#define HAFT_CHILD_OPTIONS (haft::child_options(HAFT_HERE_))
 
 namespace haft
 {
@@ -122,92 +120,6 @@ struct set_options : haft_set_options {
     set_options &set_queue(std::size_t value) noexcept
     {
         queue = value;
-        return *this;
-    }
-};
-
-struct supervisor_options : haft_supervisor_options {
-    explicit supervisor_options(const char *place = nullptr) noexcept : haft_supervisor_options()
-    {
-        size_ = sizeof(haft_supervisor_options);
-        place_ = place;
-    }
-    supervisor_options &set_strategy(haft_strategy value) noexcept
-    {
-        strategy = value;
-        return *this;
-    }
-    /* At most so many within that time. */
-    supervisor_options &set_restarts(unsigned value, std::int64_t nanoseconds) noexcept
-    {
-        restarts = value;
-        within = nanoseconds;
-        return *this;
-    }
-    supervisor_options &set_backoff(std::int64_t first, std::int64_t most = 0) noexcept
-    {
-        backoff = first;
-        backoff_max = most;
-        return *this;
-    }
-    supervisor_options &set_name(const char *value) noexcept
-    {
-        name = value;
-        return *this;
-    }
-    supervisor_options &set_runtime(haft_runtime *value) noexcept
-    {
-        runtime = value;
-        return *this;
-    }
-};
-
-struct child_options : haft_child_options {
-    explicit child_options(const char *place = nullptr) noexcept : haft_child_options()
-    {
-        size_ = sizeof(haft_child_options);
-        place_ = place;
-    }
-    child_options &set_name(const char *value) noexcept
-    {
-        name = value;
-        return *this;
-    }
-    child_options &set_kind(haft_kind value) noexcept
-    {
-        kind = value;
-        return *this;
-    }
-    child_options &set_restart(haft_restart value) noexcept
-    {
-        restart = value;
-        return *this;
-    }
-    child_options &set_drop(haft_drop_fn *value) noexcept
-    {
-        drop = value;
-        return *this;
-    }
-    /* How it is asked to stop, and how long it is given then. */
-    child_options &set_stop(haft_drop_fn *value, std::int64_t nanoseconds) noexcept
-    {
-        stop = value;
-        grace = nanoseconds;
-        return *this;
-    }
-    child_options &set_stack_size(std::size_t value) noexcept
-    {
-        stack_size = value;
-        return *this;
-    }
-    child_options &set_pinned(bool value = true) noexcept
-    {
-        pinned = value;
-        return *this;
-    }
-    child_options &set_runtime(haft_runtime *value) noexcept
-    {
-        runtime = value;
         return *this;
     }
 };
@@ -516,25 +428,6 @@ template <class Frame> int set_next_outcome(haft_set *set, Frame &&frame, haft_o
     return haft_set_next_outcome_raw(set, frame, detail::frame_size<Frame>(), out);
 }
 
-/* --- supervisors -------------------------------------------------------------------------------------------------- */
-
-[[nodiscard]] inline haft_supervisor *supervisor_new(const haft_supervisor_options &o = supervisor_options())
-{
-    return haft_supervisor_new_raw(&o);
-}
-
-/* haft::supervise<body>(sup, &frame, options): as haft_supervise; a run that ends by an exception has panicked. */
-template <auto Body, class Frame>
-int supervise(haft_supervisor *sup, Frame &&frame, const haft_child_options &o = child_options())
-{
-    return haft_supervise_raw(sup, detail::guarded<Body>, detail::lent(frame),
-                              detail::body_frame_size<decltype(Body), Frame>(), detail::frame_alignment<Frame>(), &o);
-}
-template <auto Body> int supervise(haft_supervisor *sup)
-{
-    return supervise<Body>(sup, HAFT_NO_FRAME);
-}
-
 /* --- several at once ---------------------------------------------------------------------------------------------- */
 
 /* haft::all(rcs, haft::arm<f>(&a), haft::arm<g>(&b, options), haft::arm<h>()): as haft_all. */
@@ -580,135 +473,6 @@ inline int ticker_start(haft_ticker *t, std::int64_t period, haft_missed_ticks m
     return haft_ticker_start_raw(t, period, &o);
 }
 
-/* --- channels and select ------------------------------------------------------------------------------------------ */
-
-/* Ends are the same types as in C, such as HAFT_SENDER(int); what they carry is trivially copyable. Drops, closes, weak
- * ends and slots are called as they are, by their _raw names: haft_sender_drop(&tx), haft_channel_close_raw(&tx). */
-namespace detail
-{
-template <class End> using sent = std::remove_pointer_t<decltype(End::haft_sender_of_)>;
-template <class End> using received = std::remove_pointer_t<decltype(End::haft_receiver_of_)>;
-
-template <class Tx, class Rx> constexpr bool check_ends()
-{
-    static_assert(std::is_same_v<sent<Tx>, received<Rx>>,
-                  "haft: the two ends are of channels that carry different types");
-    static_assert(std::is_trivially_copyable_v<sent<Tx>>, "haft: what a channel carries is moved as bytes");
-    return true;
-}
-template <class Element, class Value> constexpr bool check_value()
-{
-    static_assert(std::is_same_v<Element, Value>, "haft: the channel carries another type");
-    return true;
-}
-}   // namespace detail
-
-template <class Tx, class Rx> int channel(Tx *tx, Rx *rx, std::size_t capacity, haft_drop_fn *drop = nullptr)
-{
-    static_assert(detail::check_ends<Tx, Rx>(), "");
-    using element = detail::sent<Tx>;
-    haft_channel_options o = haft_channel_options();
-    o.size_ = sizeof o;
-    o.drop = drop;
-    return haft_channel_raw(tx, rx, capacity, sizeof(element), alignof(element), &o);
-}
-template <class Tx, class Rx> int channel_unbounded(Tx *tx, Rx *rx, haft_drop_fn *drop = nullptr)
-{
-    static_assert(detail::check_ends<Tx, Rx>(), "");
-    using element = detail::sent<Tx>;
-    haft_channel_options o = haft_channel_options();
-    o.size_ = sizeof o;
-    o.drop = drop;
-    return haft_channel_unbounded_raw(tx, rx, sizeof(element), alignof(element), &o);
-}
-template <class Tx, class Rx> int oneshot(Tx *tx, Rx *rx, haft_drop_fn *drop = nullptr)
-{
-    static_assert(detail::check_ends<Tx, Rx>(), "");
-    using element = detail::sent<Tx>;
-    haft_channel_options o = haft_channel_options();
-    o.size_ = sizeof o;
-    o.drop = drop;
-    return haft_oneshot_raw(tx, rx, sizeof(element), alignof(element), &o);
-}
-
-template <class Tx, class Value> int send(Tx *tx, const Value *value)
-{
-    static_assert(detail::check_value<detail::sent<Tx>, Value>(), "");
-    return haft_send_raw(tx, value, false);
-}
-template <class Tx, class Value> int try_send(Tx *tx, const Value *value)
-{
-    static_assert(detail::check_value<detail::sent<Tx>, Value>(), "");
-    return haft_try_send_raw(tx, value, false);
-}
-template <class Rx, class Value> int recv(Rx *rx, Value *value)
-{
-    static_assert(detail::check_value<detail::received<Rx>, Value>(), "");
-    return haft_recv_raw(rx, value);
-}
-template <class Rx, class Value> int try_recv(Rx *rx, Value *value)
-{
-    static_assert(detail::check_value<detail::received<Rx>, Value>(), "");
-    return haft_try_recv_raw(rx, value);
-}
-template <class End> int sender_clone(const End *from, End *to)
-{
-    return haft_sender_clone_raw(from, to);
-}
-template <class End> int receiver_clone(const End *from, End *to)
-{
-    return haft_receiver_clone_raw(from, to);
-}
-
-template <class Rx, class Value> haft_arm on_recv(Rx *rx, Value *value, int *rc = nullptr)
-{
-    static_assert(detail::check_value<detail::received<Rx>, Value>(), "");
-    haft_arm arm = haft_arm();
-    arm.kind_ = HAFT_ARM_RECV;
-    arm.object_ = rx;
-    arm.value_ = value;
-    arm.rc = rc;
-    return arm;
-}
-template <class Tx, class Value> haft_arm on_send(Tx *tx, const Value *value, int *rc = nullptr)
-{
-    static_assert(detail::check_value<detail::sent<Tx>, Value>(), "");
-    haft_arm arm = haft_arm();
-    arm.kind_ = HAFT_ARM_SEND;
-    arm.object_ = tx;
-    arm.value_ = const_cast<Value *>(value);
-    arm.rc = rc;
-    return arm;
-}
-template <class Frame> haft_arm on_join(haft_handle *h, Frame &&frame, int *rc = nullptr)
-{
-    haft_arm arm = haft_arm();
-    arm.kind_ = HAFT_ARM_JOIN;
-    arm.object_ = h;
-    arm.value_ = frame;
-    arm.amount_ = static_cast<std::int64_t>(detail::frame_size<Frame>());
-    arm.rc = rc;
-    return arm;
-}
-inline haft_arm on_timeout(std::int64_t nanoseconds, int *rc = nullptr)
-{
-    haft_arm arm = haft_arm();
-    arm.kind_ = HAFT_ARM_TIMEOUT;
-    arm.amount_ = nanoseconds;
-    arm.rc = rc;
-    return arm;
-}
-template <class... Arms> int select(const Arms &...arms)
-{
-    const haft_arm all[] = { arms... };
-    return haft_select_raw(all, sizeof...(arms), HAFT_SELECT_FAIR);
-}
-template <class... Arms> int try_select(const Arms &...arms)
-{
-    const haft_arm all[] = { arms... };
-    return haft_select_raw(all, sizeof...(arms), HAFT_SELECT_TRY);
-}
-
 /* --- to the end of the block -------------------------------------------------------------------------------------- */
 
 /* haft::timeout t(50 * HAFT_MS): HAFT_TIMEOUT as an object of the block. */
@@ -748,5 +512,8 @@ private:
 };
 
 }   // namespace haft
+
+#include <haft/actor.hpp>
+#include <haft/channel.hpp>
 
 #endif
