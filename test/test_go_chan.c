@@ -579,3 +579,410 @@ TEST_FROM_EVERY_CALLER("go:runtime/TestSelectDuplicateChannel: a channel that st
         drop_ends(&p.b);
     }
 }
+
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
+
+/* Not here: what is about Go's syntax (chan/sendstmt, select7, select8) or its moving stacks (TestShrinkStackDuringBlockedSend,
+ * TestNoShrinkStackWhileParking, TestSelectStackAdjust); chan/perm, what must not compile, is in test/compile; chan/sieve2
+ * and powser2 are chan/sieve and powser1 with other arithmetic. */
+
+static int recv_code(int_receiver *rx)
+{
+    int value;
+    int rc = haft_recv(rx, &value);
+    haft_receiver_drop(rx);
+    return rc;
+}
+
+static int send_code(int_sender *tx)
+{
+    int value = 0;
+    int rc = haft_send(tx, &value);
+    haft_sender_drop(tx);
+    return rc;
+}
+
+TEST_FROM_EVERY_CALLER(
+    "go:runtime/TestChan: an empty channel lets receivers wait, a full one senders, and a closed one neither")
+{
+    for (size_t capacity = 0; capacity < 20; capacity += 6) {
+        for_each_kind(kind) {
+            struct ends e = channel_of(capacity);
+            int_receiver rx;
+            int_sender tx;
+            check_uint(haft_channel_capacity(&e.tx), ==, capacity);
+            check_uint(haft_channel_len(&e.tx), ==, 0);
+            check_int(haft_receiver_clone(&e.rx, &rx), ==, 0);
+            haft_handle h = haft_spawn(recv_code, &rx, .kind = kind);
+            let_them_wait();
+            check_int(try_recv_code(&e.rx), ==, HAFT_EAGAIN);
+            check(!haft_is_finished(h));
+            send_int(&e.tx, 0);
+            check_int(haft_join(&h), ==, 0);
+
+            for (int i = 0; i < (int)capacity; i++)
+                send_int(&e.tx, i);
+            check_uint(haft_channel_len(&e.rx), ==, capacity);
+            check_int(haft_sender_clone(&e.tx, &tx), ==, 0);
+            h = haft_spawn(send_code, &tx, .kind = kind);
+            let_them_wait();
+            check_int(try_send_code(&e.tx, 0), ==, HAFT_EAGAIN);
+            check(!haft_is_finished(h));
+            for (int i = 0; i < (int)capacity; i++)
+                check_int(recv_int(&e.rx), ==, i);
+            check_int(recv_int(&e.rx), ==, 0); /* the one that waited */
+            check_int(haft_join(&h), ==, 0);
+
+            check_int(haft_receiver_clone(&e.rx, &rx), ==, 0);
+            h = haft_spawn(recv_code, &rx, .kind = kind);
+            let_them_wait();
+            haft_channel_close(&e.tx);
+            check_int(haft_join(&h), ==, HAFT_ECLOSED);
+            check_int(try_recv_code(&e.rx), ==, HAFT_ECLOSED);
+            check_int(try_send_code(&e.tx, 0), ==, HAFT_ECLOSED);
+            drop_ends(&e);
+        }
+    }
+}
+
+enum { PARTS = 4, EACH = 1000 };
+
+struct counting {
+    int_receiver rx;
+    int_sender tx;
+    int n;
+    int seen[EACH];
+};
+
+static int send_each(struct counting *c)
+{
+    for (int i = 0; i < c->n; i++)
+        send_int(&c->tx, i);
+    haft_sender_drop(&c->tx);
+    return 0;
+}
+
+static int count_each(struct counting *c)
+{
+    for (int i = 0; i < c->n; i++)
+        c->seen[recv_int(&c->rx)]++;
+    haft_receiver_drop(&c->rx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestChan: what four send to four arrives once each")
+{
+    for (size_t capacity = 0; capacity < 20; capacity += 9) {
+        struct ends e = channel_of(capacity);
+        haft_handle hs[2 * PARTS];
+        struct counting c = { .n = (int)rounds(EACH / 4, EACH) };
+        for (int p = 0; p < PARTS; p++) {
+            check_int(haft_sender_clone(&e.tx, &c.tx), ==, 0);
+            hs[p] = haft_spawn(send_each, &c, .kind = p == 0 ? HAFT_THREAD : HAFT_TASK);
+            check_int(haft_receiver_clone(&e.rx, &c.rx), ==, 0);
+            hs[PARTS + p] = haft_spawn(count_each, &c, .kind = p == 1 ? HAFT_THREAD : HAFT_TASK);
+        }
+        drop_ends(&e);
+        int seen[EACH] = { 0 };
+        for (int p = 0; p < 2 * PARTS; p++) {
+            struct counting part;
+            check_int(haft_join(&hs[p], &part), ==, 0);
+            for (int i = 0; p >= PARTS && i < c.n; i++)
+                seen[i] += part.seen[i];
+        }
+        for (int i = 0; i < c.n; i++)
+            check_int(seen[i], ==, PARTS);
+    }
+}
+
+struct two_channels {
+    struct ends one, two;
+};
+
+static int try_both(struct two_channels *t)
+{
+    int value, rc = 0;
+    return haft_try_select(HAFT_ON_RECV(&t->one.rx, &value, .rc = &rc), HAFT_ON_RECV(&t->two.rx, &value, .rc = &rc));
+}
+
+TEST_FROM_EVERY_CALLER(
+    "go:runtime/TestNonblockSelectRace2: of two one is ready at every moment, and a select that does not wait finds it")
+{
+    for (size_t i = 0; i < rounds(200, 100000); i++) {
+        struct two_channels t = { channel_of(1), channel_of(0) };
+        send_int(&t.one.tx, 1);
+        haft_handle h = haft_spawn(try_both, &t, .kind = i % 16 == 0 ? HAFT_THREAD : HAFT_TASK);
+        haft_channel_close(&t.two.tx);
+        (void)try_recv_code(&t.one.rx);
+        check_int(haft_join(&h), >=, 0);
+        drop_ends(&t.one);
+        drop_ends(&t.two);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("go:runtime/TestChanSendInterface: a full channel that stands in a select twice is full twice")
+{
+    struct ends e = channel_of(1);
+    int value = 1;
+    send_int(&e.tx, 1);
+    check_int(try_send_code(&e.tx, 2), ==, HAFT_EAGAIN);
+    check_int(haft_try_select(HAFT_ON_SEND(&e.tx, &value), HAFT_ON_SEND(&e.tx, &value)), ==, HAFT_EAGAIN);
+    drop_ends(&e);
+}
+
+struct counter_of {
+    int_sender tx;
+    int_receiver rx, stop;
+    int at, shift, n;
+};
+
+static int count_with_shift(struct counter_of *c)
+{
+    int rc = 0, value;
+    for (; c->at < c->n && rc >= 0; c->at++) {
+        value = c->at + c->shift;
+        rc = haft_select(HAFT_ON_SEND(&c->tx, &value), HAFT_ON_RECV(&c->stop, &value));
+    }
+    haft_sender_drop(&c->tx);
+    haft_receiver_drop(&c->stop);
+    return rc < 0 ? rc : 0;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/select: two that send by turns through selects are both heard, each in its order")
+{
+    enum { N = 50 };
+    struct ends one = channel_of(0), two = channel_of(0), stop = channel_of(1);
+    haft_handle hs[2];
+    for (int i = 0; i < 2; i++) {
+        struct counter_of c = { .tx = i == 0 ? one.tx : two.tx, .shift = i * 1000, .n = N };
+        check_int(haft_receiver_clone(&stop.rx, &c.stop), ==, 0);
+        hs[i] = haft_spawn(count_with_shift, &c, .kind = i == 0 ? HAFT_THREAD : HAFT_TASK);
+    }
+    int next[2] = { 0, 0 }, value, rc = 0;
+    while (next[0] + next[1] < 2 * N) {
+        haft_arm arms[2] = { HAFT_ON_RECV(&one.rx, &value, .rc = &rc), HAFT_ON_RECV(&two.rx, &value, .rc = &rc) };
+        for (int i = 0; i < 2; i++)
+            if (next[i] == N)
+                arms[i] = (haft_arm){ 0 }; /* Go's nil: never ready */
+        int arm = haft_select_array(arms, 2);
+        check_int(rc, ==, 0);
+        check_int(value, ==, next[arm]++ + arm * 1000);
+    }
+    for (int i = 0; i < 2; i++)
+        check_int(haft_join(&hs[i]), ==, 0);
+    haft_receiver_drop(&one.rx);
+    haft_receiver_drop(&two.rx);
+    drop_ends(&stop);
+}
+
+static int send_by_selects(struct counter_of *c)
+{
+    for (c->at = 0; c->at < c->n; c->at++)
+        check_int(haft_select(HAFT_ON_SEND(&c->tx, &c->at)), ==, 0);
+    haft_sender_drop(&c->tx);
+    return 0;
+}
+
+static int receive_by_selects(struct counter_of *c)
+{
+    int value = -1, rc = 0;
+    while (haft_select(HAFT_ON_RECV(&c->rx, &value, .rc = &rc), HAFT_ON_RECV(&c->stop, &value)) == 0 && rc == 0)
+        check_int(value, ==, c->at++);
+    haft_receiver_drop(&c->rx);
+    haft_receiver_drop(&c->stop);
+    return rc == HAFT_ECLOSED ? c->at : rc;
+}
+
+TEST_FROM_EVERY_CALLER(
+    "go:chan/select2: selects on a channel that is always empty leave nothing behind, however many there are")
+{
+    struct ends e = channel_of(0), never = channel_of(0);
+    struct counter_of c = { .tx = e.tx, .rx = e.rx, .n = (int)rounds(2000, 100000) };
+    check_int(haft_receiver_clone(&never.rx, &c.stop), ==, 0);
+    haft_handle sender = haft_spawn(send_by_selects, &c), receiver = haft_spawn(receive_by_selects, &c);
+    check_int(haft_join(&sender), ==, 0);
+    check_int(haft_join(&receiver), ==, c.n);
+    /* Nobody stands in the queue any more: a value finds no receiver. */
+    check_int(try_send_code(&never.tx, 1), ==, HAFT_EAGAIN);
+    drop_ends(&never);
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/select4: a select goes on with what is ready, whatever is evaluated beside it")
+{
+    struct ends e = channel_of(1), other = channel_of(0);
+    int value = 42, got = 0;
+    send_int(&e.tx, 42);
+    check_int(haft_select(HAFT_ON_RECV(&e.rx, &got), HAFT_ON_SEND(&other.tx, &value)), ==, 0);
+    check_int(got, ==, 42);
+    drop_ends(&e);
+    drop_ends(&other);
+}
+
+/* One operation said in many ways; each has the same effect. */
+enum { PLAIN, TRY, ALONE, BESIDE_NEVER, BESIDE_NIL, BIASED, TRY_SELECT, WAYS };
+
+static int do_in_some_way(int way, haft_arm arm, int_receiver *never, int (*plain)(void *), void *end)
+{
+    int value;
+    switch (way) {
+    case PLAIN:
+    case TRY:
+        return plain(end);
+    case ALONE:
+        return haft_select_array(&arm, 1);
+    case BESIDE_NEVER:
+        return haft_select(arm, HAFT_ON_RECV(never, &value));
+    case BESIDE_NIL:
+        return haft_select_biased((haft_arm){ 0 }, arm, (haft_arm){ 0 }) - 1;
+    case BIASED:
+        return haft_select_biased(arm, arm);
+    default:
+        return haft_try_select(arm, HAFT_ON_RECV(never, &value));
+    }
+}
+
+static int plain_send(void *tx)
+{
+    int value = 33;
+    return haft_send((int_sender *)tx, &value);
+}
+
+static int plain_recv(void *rx)
+{
+    int value = 0;
+    int rc = haft_recv((int_receiver *)rx, &value);
+    check_int(value, ==, 33);
+    return rc;
+}
+
+TEST_FROM_EVERY_CALLER("go:chan/select5: a send and a receive are the same in every way of saying them")
+{
+    struct ends never = channel_of(0);
+    for (size_t capacity = 1; capacity < 3; capacity++)
+        for (int sends = 0; sends < WAYS; sends++)
+            for (int receives = 0; receives < WAYS; receives++) {
+                struct ends e = channel_of(capacity);
+                int out = 33, in = 0;
+                check_int(do_in_some_way(sends, HAFT_ON_SEND(&e.tx, &out), &never.rx, plain_send, &e.tx), ==, 0);
+                check_uint(haft_channel_len(&e.rx), ==, 1);
+                check_int(do_in_some_way(receives, HAFT_ON_RECV(&e.rx, &in), &never.rx, plain_recv, &e.rx), ==, 0);
+                check_int(in, ==, receives == PLAIN || receives == TRY ? 0 : 33);
+                check_uint(haft_channel_len(&e.rx), ==, 0);
+                drop_ends(&e);
+            }
+    drop_ends(&never);
+}
+
+/* Power series as channels of their coefficients: each operation is a job, which ends when nobody wants more of it. */
+typedef HAFT_SENDER(int64_t) term_sender;
+typedef HAFT_RECEIVER(int64_t) term_receiver;
+
+struct series {
+    term_receiver u, v;
+    term_sender out, second;
+    int64_t factor_u, factor_v;
+    int n;
+};
+
+static haft_tracker jobs_of_series;
+
+static term_receiver begin(int (*body)(struct series *), struct series s)
+{
+    term_receiver rx;
+    check_int(haft_channel(&s.out, &rx, 0), ==, 0);
+    check_int(haft_tracker_spawn(&jobs_of_series, body, &s), ==, 0);
+    return rx;
+}
+
+static int64_t term_of(term_receiver *rx)
+{
+    int64_t value = 0;
+    check_int(haft_recv(rx, &value), ==, 0);
+    return value;
+}
+
+static int ones(struct series *s)
+{
+    int64_t one = 1;
+    while (haft_send(&s->out, &one) == 0)
+        ;
+    haft_sender_drop(&s->out);
+    return 0;
+}
+
+/* factor_u * u + factor_v * v */
+static int add(struct series *s)
+{
+    int64_t value;
+    do
+        value = s->factor_u * term_of(&s->u) + s->factor_v * term_of(&s->v);
+    while (haft_send(&s->out, &value) == 0);
+    haft_receiver_drop(&s->u);
+    haft_receiver_drop(&s->v);
+    haft_sender_drop(&s->out);
+    return 0;
+}
+
+/* The same terms on two channels; one end that nobody reads any more does not hold the other up. */
+static int split(struct series *s)
+{
+    bool first = true, second = true;
+    while (first || second) {
+        int64_t value = term_of(&s->u);
+        first = first && haft_send(&s->out, &value) == 0;
+        second = second && haft_send(&s->second, &value) == 0;
+    }
+    haft_receiver_drop(&s->u);
+    haft_sender_drop(&s->out);
+    haft_sender_drop(&s->second);
+    return 0;
+}
+
+/* (u0 + x U)(v0 + x V) = u0 v0 + x (u0 V + v0 U + x U V) */
+static int multiply(struct series *s)
+{
+    int64_t u0 = term_of(&s->u), v0 = term_of(&s->v), value = u0 * v0;
+    int rc = haft_send(&s->out, &value);
+    struct series splits[2] = { { .u = s->u }, { .u = s->v } };
+    term_receiver first[2], second[2];
+    for (int i = 0; i < 2; i++) {
+        check_int(haft_channel(&splits[i].second, &second[i], 1), ==, 0);
+        first[i] = begin(split, splits[i]);
+    }
+    term_receiver sum = begin(add, (struct series){ .u = first[0], .v = first[1], .factor_u = v0, .factor_v = u0 });
+    value = rc == 0 ? term_of(&sum) : 0; /* the first term has no part of x U V */
+    rc = rc == 0 ? haft_send(&s->out, &value) : rc;
+    if (rc != 0) {
+        haft_receiver_drop(&second[0]);
+        haft_receiver_drop(&second[1]);
+    } else {
+        term_receiver rest = begin(multiply, (struct series){ .u = second[0], .v = second[1] });
+        do
+            value = term_of(&sum) + term_of(&rest);
+        while (haft_send(&s->out, &value) == 0);
+        haft_receiver_drop(&rest);
+    }
+    haft_receiver_drop(&sum);
+    haft_sender_drop(&s->out);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER(
+    "go:chan/powser1: series of channels are split, added and multiplied, and all of their jobs end with the last reader")
+{
+    enum { TERMS = 10 };
+    const struct series none = { .n = 0 };
+    term_receiver sum =
+        begin(add, (struct series){ .u = begin(ones, none), .v = begin(ones, none), .factor_u = 2, .factor_v = 3 });
+    for (int i = 0; i < TERMS; i++)
+        check_int(term_of(&sum), ==, 5);
+    haft_receiver_drop(&sum);
+    /* 1 / (1 - x)^2 = 1 + 2 x + 3 x^2 + ... */
+    term_receiver product = begin(multiply, (struct series){ .u = begin(ones, none), .v = begin(ones, none) });
+    for (int i = 0; i < TERMS; i++)
+        check_int(term_of(&product), ==, i + 1);
+    haft_receiver_drop(&product);
+    haft_tracker_close(&jobs_of_series);
+    check_int(haft_tracker_wait(&jobs_of_series), ==, 0);
+    haft_tracker_reopen(&jobs_of_series);
+}
