@@ -82,14 +82,14 @@ typedef struct haft__message {
     haft_drop_fn *drop;
     haft__record *caller; /* of a call; null: a cast or timer */
     bool urgent;
-    enum haft__own_wait own_wait;
-    haft__lane *lane;            /* of its own, for its key; null: it has none */
-    struct haft__server *server; /* whose `current` it is */
+    uint8_t own_wait; /* enum haft__own_wait */
     /* A call's. */
     haft__atomic(uint32_t) fate;
     haft_end end; /* once answered; HAFT_NOT_STARTED: code tells why */
     int code;
-    haft_panic_info *panic; /* where the caller wants it told, or null */
+    haft_panic_info *panic;      /* where the caller wants it told, or null */
+    struct haft__server *server; /* whose `current` it is */
+    haft__lane *lane;            /* of its own, for its key; null: it has none */
     /* A cast's or timer's. */
     size_t room;     /* bytes behind frame */
     int64_t due;     /* when it was to be served: while in `timers`, and when times are measured */
@@ -106,7 +106,7 @@ typedef struct haft__keyed {
 typedef struct haft__caster {
     haft__link link;
     haft__record *record;
-    enum haft__own_wait own_wait;
+    uint8_t own_wait;                  /* enum haft__own_wait */
     haft__atomic(uint32_t) is_settled; /* under the lock, but for ring.c */
     int rc;                            /* then: 0, a place was granted, or why not */
 } haft__caster;
@@ -132,7 +132,6 @@ typedef struct haft__server {
 enum haft__verdict { HAFT__VERDICT_NONE, HAFT__VERDICT_AGAIN, HAFT__VERDICT_END };
 
 typedef struct haft_actor_core {
-    haft__group_done *done; /* first */
     haft__lock lock;
     haft__atomic(uint32_t) refs;
 
@@ -166,14 +165,14 @@ typedef struct haft_actor_core {
     enum haft__verdict verdict;
     bool is_pausing; /* the server is to go down before its next message */
     bool measures;
-    haft_actor_statistics stats;
 
     void *state;
     size_t state_size;
     haft_drop_fn *state_drop;
+    haft__server sole; /* an actor's */
+    haft_actor_statistics stats;
     haft_outcome outcome; /* the worst that a server had, once has_outcome */
     bool has_outcome;
-    haft__server sole; /* an actor's */
 } haft__actor;
 
 /* --- mailbox.c --- */
@@ -239,8 +238,8 @@ void haft__actor_refuse_all(haft__actor *a);
 void haft__actor_dispose(haft__actor *a);
 
 /* If this was the wait of one of the actor's own servers, it is over. The lock is held. */
-void haft__actor_end_own_wait_slowly(haft__actor *a, enum haft__own_wait *wait);
-static inline void haft__actor_end_own_wait(haft__actor *a, enum haft__own_wait *wait)
+void haft__actor_end_own_wait_slowly(haft__actor *a, uint8_t *wait);
+static inline void haft__actor_end_own_wait(haft__actor *a, uint8_t *wait)
 {
     if (__builtin_expect(*wait != HAFT__NO_OWN_WAIT, 0))
         haft__actor_end_own_wait_slowly(a, wait);
@@ -249,10 +248,15 @@ static inline void haft__actor_end_own_wait(haft__actor *a, enum haft__own_wait 
 /* Takes an idle server out of the list; whom to wake, or null. The lock is held. */
 static inline haft__record *haft__actor_take_idle(haft__actor *a)
 {
-    haft__server *s = a->idle;
-    if (s == NULL)
+    haft__server *s = &a->sole;
+    if (__builtin_expect(a->is_pool, 0)) {
+        s = a->idle;
+        if (s == NULL)
+            return NULL;
+        a->idle = s->next_idle;
+    } else if (!s->is_idle) { /* no list: each step of one would have to wait for that before */
         return NULL;
-    a->idle = s->next_idle;
+    }
     s->is_idle = false;
     return s->record;
 }

@@ -160,7 +160,7 @@ void haft__actor_closed(haft__actor *a)
 /* --- waiting for oneself ------------------------------------------------------------------------------------------ */
 
 /* A server of this actor is about to wait for it. False: nobody would be left to serve it. The lock is held. */
-static bool begin_own_wait(haft__actor *a, const haft__root *me, enum haft__own_wait *wait)
+static bool begin_own_wait(haft__actor *a, const haft__root *me, uint8_t *wait)
 {
     if (a->own_stuck + 1 >= a->serving)
         return false;
@@ -170,7 +170,7 @@ static bool begin_own_wait(haft__actor *a, const haft__root *me, enum haft__own_
     return true;
 }
 
-void haft__actor_end_own_wait_slowly(haft__actor *a, enum haft__own_wait *wait)
+void haft__actor_end_own_wait_slowly(haft__actor *a, uint8_t *wait)
 {
     a->own_waiters--;
     a->own_stuck -= *wait == HAFT__OWN_STUCK;
@@ -411,7 +411,6 @@ static inline void prepare_call(haft__message *m, const haft__sending *what)
     m->own_wait = HAFT__NO_OWN_WAIT;
     m->lane = NULL;
     m->panic = NULL;
-    m->due = 0;
     haft__atomic_init(&m->fate, HAFT__MESSAGE_QUEUED);
 }
 

@@ -5,6 +5,7 @@
 #include "actor/actor.h"
 
 #include "base/copy.h"
+#include "base/hints.h"
 #include "sched/sched.h"
 #include "wait/wait.h"
 
@@ -13,7 +14,6 @@ typedef struct run {
     void *state, *frame;
     size_t size;
     int code;
-    int64_t due, began, ended; /* when times are measured */
 } run;
 
 /* Called as what it is; see haft__call_body. */
@@ -68,22 +68,31 @@ static bool is_surplus(const haft__actor *a)
     return a->serving > a->wanted && a->serving - 1 > a->own_waiters;
 }
 
+static void enter_idle(haft__server *s)
+{
+    s->is_idle = true;
+    if (!s->core->is_pool)
+        return;
+    s->next_idle = s->core->idle;
+    s->core->idle = s;
+}
+
 static void leave_idle(haft__server *s)
 {
+    s->is_idle = false;
+    if (!s->core->is_pool)
+        return;
     haft__server **at = &s->core->idle;
     while (*at != s)
         at = &(*at)->next_idle;
     *at = s->next_idle;
-    s->is_idle = false;
 }
 
 /* Waits for a message or something else that is new. The lock is held on entry and on return. */
 static void wait_idle(haft__server *s, haft__root *me)
 {
     haft__actor *a = s->core;
-    s->is_idle = true;
-    s->next_idle = a->idle;
-    a->idle = s;
+    enter_idle(s);
     /* Without room its caster is on the way, and wakes a server. */
     if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
         me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
@@ -117,7 +126,7 @@ static haft__message *next(haft__server *s, haft__root *me, unsigned *turns)
             *turns = 0;
             give_turn(s, me);
         }
-        if (haft__refusal_on_entry(me) != 0 || a->is_dead || a->is_pausing || is_surplus(a))
+        if (haft__refusal_on_entry(me) != 0 || a->is_dead || a->is_pausing || (a->is_pool && is_surplus(a)))
             return NULL;
         if (!haft__list_is_empty(&a->timers) && !a->is_closing)
             haft__actor_run_timers(a);
@@ -131,36 +140,42 @@ static haft__message *next(haft__server *s, haft__root *me, unsigned *turns)
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
-/* The body, behind a wall. The lock is not held. */
-static haft__panic *run_body(haft__server *s, haft__root *me, run *r)
-{
-    r->state = s->core->state;
-    if (__builtin_expect(!s->core->measures, 1))
-        return haft__catch_call(me, call_message, r);
-    r->began = haft__os->now();
-    haft__panic *panic = haft__catch_call(me, call_message, r);
-    r->ended = haft__os->now();
-    return panic;
-}
-
 static void add_time(int64_t *sum, int64_t *longest, int64_t time)
 {
-    if (time < 0) /* a timer's clock may be ahead of another processor's */
+    if (time < 0) /* another processor's clock may be behind */
         time = 0;
     *sum += time;
     if (time > *longest)
         *longest = time;
 }
 
+static HAFT__COLD haft__panic *run_measured(haft__server *s, haft__root *me, run *r, int64_t due)
+{
+    haft__actor *a = s->core;
+    int64_t began = haft__os->now();
+    haft__panic *panic = haft__catch_call(me, call_message, r);
+    int64_t ended = haft__os->now();
+    haft__lock_acquire(&a->lock);
+    add_time(&a->stats.waited, &a->stats.longest_wait, began - due);
+    add_time(&a->stats.worked, &a->stats.longest_work, ended - began);
+    haft__lock_release(&a->lock);
+    return panic;
+}
+
+/* The body, behind a wall. The lock is not held. */
+static inline haft__panic *run_body(haft__server *s, haft__root *me, run *r, int64_t due)
+{
+    if (__builtin_expect(s->core->measures, 0))
+        return run_measured(s, me, r, due);
+    return haft__catch_call(me, call_message, r);
+}
+
 /* The lock is held. */
-static void count(haft__actor *a, const run *r, const haft__panic *panic)
+static inline void count(haft__actor *a, const haft__panic *panic)
 {
     a->stats.served++;
-    a->stats.panicked += panic != NULL;
-    if (__builtin_expect(!a->measures, 1))
-        return;
-    add_time(&a->stats.waited, &a->stats.longest_wait, r->began - r->due);
-    add_time(&a->stats.worked, &a->stats.longest_work, r->ended - r->began);
+    if (__builtin_expect(panic != NULL, 0))
+        a->stats.panicked++;
 }
 
 /* Makes the scratch large enough. The lock is not held. */
@@ -247,15 +262,16 @@ static haft__panic *serve_call(haft__server *s, haft__root *me, haft__message *m
 {
     haft__actor *a = s->core;
     haft_drop_fn *drop = m->drop;
-    run r = { .body = m->body, .size = m->size, .due = m->due };
+    run r = { .body = m->body, .state = a->state, .size = m->size };
+    int64_t due = a->measures ? m->due : 0;
     if (!begin_call(s, m))
         return NULL;
     r.frame = s->scratch;
     haft__lock_release(&a->lock);
     haft__actor_wake_answered(s);
-    haft__panic *panic = run_body(s, me, &r);
+    haft__panic *panic = run_body(s, me, &r, due);
     haft__lock_acquire(&a->lock);
-    count(a, &r, panic);
+    count(a, panic);
     if (s->current == m) {
         answer(s, m, &r, panic);
     } else if (drop != NULL && r.size != 0) {
@@ -276,7 +292,7 @@ static void drop_frame(const haft__message *m)
 static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m)
 {
     haft__actor *a = s->core;
-    run r = { .body = m->body, .frame = m->frame, .size = m->size, .due = m->due };
+    run r = { .body = m->body, .state = a->state, .frame = m->frame, .size = m->size };
     haft__record *caster = m->takes_room ? haft__actor_release_room(a) : NULL;
     m->takes_room = false;
     s->running = m;
@@ -284,11 +300,11 @@ static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m
     haft__actor_wake_answered(s);
     if (caster != NULL)
         haft__wake(caster);
-    haft__panic *panic = run_body(s, me, &r);
+    haft__panic *panic = run_body(s, me, &r, m->due);
     if (m->period == 0)
         drop_frame(m);
     haft__lock_acquire(&a->lock);
-    count(a, &r, panic);
+    count(a, panic);
     s->running = NULL;
     if (m->period != 0) {
         /* Turns that have passed meanwhile are skipped. */
@@ -308,17 +324,22 @@ static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m
     return panic;
 }
 
-/* Runs one message. The lock is held on entry and on return. */
-static haft__panic *serve_one(haft__server *s, haft__root *me, haft__message *m)
+/* The key of what ran is free for its next message. The lock is held. */
+static void end_lane(haft__server *s)
 {
-    if (m->lane != NULL)
+    haft__message *next = haft__lane_leave(s->lane);
+    if (next != NULL) /* this server is free for one more, so nobody needs to be woken */
+        haft__list_append(next->urgent ? &s->core->urgent : &s->core->ordinary, &next->link);
+}
+
+/* Runs one message. The lock is held on entry and on return. */
+static inline haft__panic *serve_one(haft__server *s, haft__root *me, haft__message *m)
+{
+    if (__builtin_expect(s->lane != NULL, 0) && m->lane != NULL)
         haft__lane_begin(s, m);
     haft__panic *panic = m->caller != NULL ? serve_call(s, me, m) : serve_cast(s, me, m);
-    if (s->lane != NULL) {
-        haft__message *follower = haft__lane_leave(s->lane);
-        if (follower != NULL) /* this server is free for one more */
-            haft__list_append(follower->urgent ? &s->core->urgent : &s->core->ordinary, &follower->link);
-    }
+    if (__builtin_expect(s->lane != NULL, 0))
+        end_lane(s);
     return panic;
 }
 
