@@ -282,6 +282,16 @@ WORKLOADS = (
         )
     ),
     Workload(
+        "W14",
+        "100k actors are alive, each gets one message a second",
+        n=100_000,
+        ours=(haft("ticks"),),
+        peers=(Entry("go", "ticks"), *tokio("ticks")),
+        phases=("alive", "p50", "p99", "end", "cpu"),
+        pairs_at_most=5,
+        memory_per_n=20_000,
+    ),
+    Workload(
         "W12",
         "mutex: lock and unlock, nobody else wants it",
         n=2_000_000,

@@ -4,6 +4,7 @@
  * this folder says what each workload is, sample.h how it is started and what it prints. */
 #include <haft/haft.h>
 
+#include "actors.h"
 #include "channels.h"
 #include "sample.h"
 
@@ -494,6 +495,7 @@ static const struct {
     { "W8", "spawn", w8_spawn, true },
     { "W10", "sleep", w10_sleep, true },
     { "W7", NULL, w7_call, true },
+    { "W14", "ticks", w14_ticks, true },
     { "W12", "mutex", w12_mutex, true },
     { "W12", "mutex-thread", w12_mutex, false },
     { "W12c", "tasks", w12_mutex_tasks, true },

@@ -404,6 +404,71 @@ func callsByClients(n, clients int) {
 	close(mailbox)
 }
 
+type tick struct {
+	due  time.Time
+	late *float64 // nil: nobody asks
+}
+
+// Many owners are alive, and each gets a message a second: a thousandth of them every millisecond.
+func ticks(n int) {
+	const batches = 1000
+	mailboxes := make([]chan tick, n)
+	late := make([]float64, n)
+	var served, counted int64
+	var group sync.WaitGroup
+	group.Add(n)
+	runtime.GC()
+	before := statusKiB("VmRSS")
+	for i := range mailboxes {
+		mailbox := make(chan tick, 32)
+		mailboxes[i] = mailbox
+		go func() {
+			count := int64(0)
+			for t := range mailbox {
+				count++
+				if t.late != nil {
+					*t.late = float64(time.Since(t.due))
+				}
+				atomic.AddInt64(&served, 1)
+			}
+			atomic.AddInt64(&counted, count)
+			group.Done()
+		}()
+	}
+	second := func(measured bool, all int64) {
+		start := time.Now()
+		for batch := 0; batch < batches; batch++ {
+			due := start.Add(time.Duration(batch) * time.Millisecond)
+			time.Sleep(time.Until(due))
+			for i := batch * n / batches; i < (batch+1)*n/batches; i++ {
+				t := tick{due: due}
+				if measured {
+					t.late = &late[i]
+				}
+				mailboxes[i] <- t
+			}
+		}
+		for atomic.LoadInt64(&served) < all {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	second(false, int64(n))
+	report("alive", "bytes", (statusKiB("VmRSS")-before)*1024/float64(n), 0)
+	cpu, start := cpuNanoseconds(), time.Now()
+	second(true, 2*int64(n))
+	elapsed, used := float64(time.Since(start).Nanoseconds()), cpuNanoseconds()-cpu
+	sort.Float64s(late)
+	report("p50", "us", late[(n-1)/2]/1e3, 0)
+	report("p99", "us", late[int(float64(n-1)*0.99)]/1e3, 0)
+	report("end", "ms", elapsed/1e6, 0)
+	report("cpu", "ms", used/1e6, 0)
+	for _, mailbox := range mailboxes {
+		close(mailbox)
+	}
+	group.Wait()
+	check(counted == 2*int64(n))
+}
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "version" {
 		fmt.Println(runtime.Version())
@@ -463,6 +528,8 @@ func main() {
 		coldAndWarm(n, n, func(n int) { callsByClients(n, 1) })
 	case "W7 100":
 		coldAndWarm(n, n, func(n int) { callsByClients(n, 100) })
+	case "W14 ticks":
+		ticks(n)
 	case "W9 own":
 		bytesPerWaiting(n, true)
 	case "W9 gate":

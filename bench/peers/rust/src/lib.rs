@@ -135,15 +135,19 @@ pub fn draw_sleep(dice: &mut u64) -> std::time::Duration {
 pub const SLEEP_SEED: u64 = 88172645463325252;
 
 impl Moment {
-    /// Reports how late sleeps ended, in nanoseconds, when the last did, and the CPU time of all.
-    pub fn report_lateness(self, mut late: Vec<f64>) {
-        let (wall, cpu) = (self.wall.elapsed().as_secs_f64() * 1e3, (cpu_nanoseconds() - self.cpu) / 1e6);
-        late.sort_by(|a, b| a.partial_cmp(b).unwrap());
-        report("p50", "us", late[(late.len() - 1) / 2] / 1e3);
-        report("p99", "us", late[((late.len() - 1) as f64 * 0.99) as usize] / 1e3);
-        report("end", "ms", wall);
-        report("cpu", "ms", cpu);
+    /// Milliseconds since then, and those of CPU time.
+    pub fn spent(self) -> (f64, f64) {
+        (self.wall.elapsed().as_secs_f64() * 1e3, (cpu_nanoseconds() - self.cpu) / 1e6)
     }
+}
+
+/// Reports how late sleeps or messages were, in nanoseconds, when the last was, and the CPU time of all.
+pub fn report_lateness((wall, cpu): (f64, f64), mut late: Vec<f64>) {
+    late.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    report("p50", "us", late[(late.len() - 1) / 2] / 1e3);
+    report("p99", "us", late[((late.len() - 1) as f64 * 0.99) as usize] / 1e3);
+    report("end", "ms", wall);
+    report("cpu", "ms", cpu);
 }
 
 pub fn expected_sum(n: usize) -> u64 {

@@ -7,6 +7,7 @@ use bench_peers::*;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot, Mutex, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
@@ -84,7 +85,7 @@ async fn sleeps(n: usize) {
     for handle in handles {
         late.push(handle.await.unwrap());
     }
-    start.report_lateness(late);
+    report_lateness(start.spent(), late);
 }
 
 /// Tasks that wait, each for a oneshot of its own or all for one semaphore.
@@ -280,6 +281,65 @@ async fn calls_by_clients(n: usize, clients: usize) {
     owner.await.unwrap();
 }
 
+struct Tick {
+    due: Instant,
+    is_measured: bool,
+}
+
+/// Sends each owner its message of one second, a thousandth of them every millisecond, and waits until all are served.
+async fn tick_for_a_second(mailboxes: &[mpsc::Sender<Tick>], is_measured: bool, served: &AtomicUsize, all: usize) {
+    const BATCHES: usize = 1000;
+    let (n, start) = (mailboxes.len(), Instant::now());
+    for batch in 0..BATCHES {
+        let due = start + Duration::from_millis(batch as u64);
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        for mailbox in &mailboxes[batch * n / BATCHES..(batch + 1) * n / BATCHES] {
+            assert!(mailbox.send(Tick { due, is_measured }).await.is_ok());
+        }
+    }
+    while served.load(Relaxed) < all {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Many owners are alive, and each gets a message a second.
+async fn ticks(n: usize) {
+    let served = Arc::new(AtomicUsize::new(0));
+    let (mut mailboxes, mut owners) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let before = resident_bytes();
+    for _ in 0..n {
+        let (mailbox, mut ticks) = mpsc::channel::<Tick>(32);
+        let served = served.clone();
+        mailboxes.push(mailbox);
+        owners.push(tokio::spawn(async move {
+            let (mut count, mut late) = (0, 0.0);
+            while let Some(tick) = ticks.recv().await {
+                count += 1;
+                if tick.is_measured {
+                    late = tick.due.elapsed().as_nanos() as f64;
+                }
+                served.fetch_add(1, Relaxed);
+            }
+            (count, late)
+        }));
+    }
+    tick_for_a_second(&mailboxes, false, &served, n).await;
+    report("alive", "bytes", (resident_bytes() - before) / n as f64);
+    let start = Moment::now();
+    tick_for_a_second(&mailboxes, true, &served, 2 * n).await;
+    let spent = start.spent();
+    drop(mailboxes);
+    let mut late = Vec::with_capacity(n);
+    for owner in owners {
+        let (count, one) = owner.await.unwrap();
+        assert_eq!(count, 2);
+        late.push(one);
+    }
+    report_lateness(spent, late);
+}
+
 /// `cold_and_warm` inside one task, so that entering the runtime from outside is not part of the work.
 async fn cold_and_warm_task<F: Future<Output = ()>>(operations: usize, work: impl Fn() -> F) {
     let start = Moment::now();
@@ -310,7 +370,7 @@ fn main() {
     if variant.is_none() {
         builder.worker_threads(request.workers);
     }
-    if request.workload == "W10" {
+    if request.workload == "W10" || request.workload == "W14" {
         builder.enable_time(); // every yield would look at it
     }
     let runtime = builder.build().unwrap();
@@ -336,6 +396,7 @@ fn main() {
         ("W12s", "sem") => as_task(r, cold_and_warm_task(n, move || sem_alone(n))),
         ("W7", "1") => as_task(r, cold_and_warm_task(n, move || calls_by_clients(n, 1))),
         ("W7", "100") => as_task(r, cold_and_warm_task(n, move || calls_by_clients(n, 100))),
+        ("W14", "ticks") => as_task(r, ticks(n)),
         ("IDLE", "bare") => {
             as_task(r, one_at_a_time(n));
             idle_second();
