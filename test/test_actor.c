@@ -908,6 +908,68 @@ TEST_FROM_EVERY_CALLER("a detached actor serves until its last client is gone, t
     }
 }
 
+typedef HAFT_WEAK_CLIENT(struct state) weak_client;
+
+struct turns {
+    const owner *by_owner; /* null: by the weak client */
+    const weak_client *by_weak;
+    int left;
+    int refused;
+};
+
+static int takes_turns(struct state *s, struct turns *t)
+{
+    s->sum++;
+    if (--t->left == 0)
+        return 0;
+    int rc = t->by_owner != NULL ? haft_actor_after(t->by_owner, HAFT_US, takes_turns, t)
+                                 : haft_actor_after(t->by_weak, HAFT_US, takes_turns, t);
+    return rc;
+}
+
+static int casts_until_refused(struct state *s, struct turns *t)
+{
+    s->n = 0;
+    while (t->refused == 0) { /* until the owner asks it to end */
+        t->refused = haft_cast(t->by_owner, count_one);
+        s->n++;
+        haft_yield();
+    }
+    s->seen[0] = t->refused;
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER(
+    "a body may use its owner's end, which a join leaves alone until the worker has ended, or a weak client")
+{
+    for_each_worker(kind)
+    {
+        struct state s = { 0 };
+        owner a;
+        client c;
+        weak_client weak;
+        check_int(haft_actor_start(&a, &s, .kind = kind, .capacity = 100000), ==, 0);
+        check_int(haft_client_of(&a, &c), ==, 0);
+        check_int(haft_client_downgrade(&c, &weak), ==, 0);
+        struct turns t = { .by_owner = &a, .left = 5 };
+        check_int(haft_cast(&weak, takes_turns, &t), ==, 0);
+        t = (struct turns){ .by_weak = &weak, .left = 5 };
+        check_int(haft_call(&weak, takes_turns, &t), ==, 0);
+        struct number n = { .value = 0 };
+        do
+            check_int(haft_call(&c, add, &n), ==, 0);
+        while (n.answer < 10);
+        check_int(haft_client_drop(&c), ==, 0);
+        t = (struct turns){ .by_owner = &a };
+        check_int(haft_try_cast(&weak, casts_until_refused, &t), ==, 0);
+        check_int(haft_actor_join(&a, &s), ==, 0);
+        check_int(s.seen[0], ==, HAFT_ECLOSED);
+        check_int(s.sum, ==, 10 + s.n - 1); /* what was not refused was served */
+        check_int(haft_cast(&weak, takes_turns, &t), ==, HAFT_ECLOSED);
+        check_int(haft_weak_client_drop(&weak), ==, 0);
+    }
+}
+
 TEST_FROM_EVERY_CALLER("an actor detached without a client ends at once")
 {
     atomic_store(&states_dropped, 0);

@@ -127,6 +127,55 @@ TEST("a plain thread that joins a task that nobody will wake: reported, with bot
                 ") waits for its token\n");
 }
 
+struct nothing {
+    int none;
+};
+
+static int never_answers(struct nothing *s)
+{
+    (void)s;
+    return wait_for_token();
+}
+
+static int calls_for_ever(void)
+{
+    HAFT_ACTOR(struct nothing) a;
+    check_int(haft_actor_start(&a, &(struct nothing){ 0 }, .name = "server"), ==, 0);
+    return haft_call(&a, never_answers);
+}
+
+static int ends_for_ever(void)
+{
+    HAFT_ACTOR(struct nothing) a;
+    check_int(haft_actor_start(&a, &(struct nothing){ 0 }, .name = "server"), ==, 0);
+    check_int(haft_cast(&a, never_answers), ==, 0);
+    return haft_actor_drop(&a);
+}
+
+static int calls_a_pool_for_ever(void)
+{
+    HAFT_POOL(struct nothing) p;
+    check_int(haft_pool_start(&p, &(struct nothing){ 0 }, .workers = 2, .name = "server"), ==, 0);
+    return haft_call(&p, never_answers);
+}
+
+static int ends_a_pool_for_ever(void)
+{
+    HAFT_POOL(struct nothing) p;
+    check_int(haft_pool_start(&p, &(struct nothing){ 0 }, .workers = 2, .name = "server"), ==, 0);
+    check_int(haft_cast(&p, never_answers), ==, 0);
+    return haft_pool_drop(&p);
+}
+
+TEST("an actor that waits for ever, and who waits for its answer or its end: reported, with both")
+{
+    CHECK_STOPS(calls_for_ever, "a plain thread waits for the answer of server (spawned at ",
+                ") waits for its token\n");
+    CHECK_STOPS(ends_for_ever, "a plain thread waits for the end of server (spawned at ", ") waits for its token\n");
+    CHECK_STOPS(calls_a_pool_for_ever, "a plain thread waits for the answer of a pool\n", ") waits for its token\n");
+    CHECK_STOPS(ends_a_pool_for_ever, "a plain thread waits for the end of a pool\n", ") waits for its token\n");
+}
+
 static int runs_on_one_worker(void)
 {
     return haft_run(joins_one_that_parks, HAFT_NO_FRAME, .workers = 1);

@@ -9,7 +9,8 @@
  *
  * An actor has one owner, which is where its end is awaited, and any number of clients, which only send. All of them are
  * ends: small values, null when zero and after they were given up. One end may be used by many jobs at once as long as
- * nobody gives it up meanwhile. To assign an end moves it by convention.
+ * nobody gives it up meanwhile. To assign an end moves it by convention. The worker itself may use the owner's end, as
+ * a pointer in the state for instance: a join or drop leaves it as it is until the worker has ended; a detach does not.
  *
  * The actor ends when its owner stops, joins or drops it, or, once detached, when its last client is gone: messages that
  * came before are served first (it drains). It also ends when it is aborted or a body panics: then what is queued is not
@@ -31,7 +32,9 @@ typedef struct haft_actor_end {
     struct haft_actor_core *core_;
 } haft_actor_end;
 
-/* The types of ends for a state S: the owner, a client, a client that does not keep the actor alive. */
+/* The types of ends for a state S: the owner, a client, a weak client, which sends as a client does, but does not keep a
+ * detached actor alive. They are meant for a typedef: ends of the same S fit together whatever the typedef, but only those
+ * of one can be assigned to each other. */
 #define HAFT_ACTOR(S) HAFT_ACTOR_END_(S, owner_)
 #define HAFT_CLIENT(S) HAFT_ACTOR_END_(S, client_)
 #define HAFT_WEAK_CLIENT(S) HAFT_ACTOR_END_(S, weak_)
@@ -81,7 +84,7 @@ typedef int haft_actor_fn(void *state, void *frame);
 HAFT_API_ int haft_actor_start_raw(haft_actor_end *actor, const void *state, size_t size, size_t alignment,
                                    const haft_actor_options *options);
 
-/* --- Messages: by the owner or a client --------------------------------------------------------------------------- */
+/* --- Messages: by the owner or a client, weak or not -------------------------------------------------------------- */
 
 /* haft_cast(&end, body, &frame, options...) or haft_cast(&end, body), and so the others
  *
@@ -198,11 +201,11 @@ HAFT_API_ int haft_actor_stats_raw(const haft_actor_end *end, haft_actor_statist
 /* haft_client_of(&actor, &client), haft_client_clone(&from, &to): a new client. 0, or HAFT_ESTALE for a null end. A client
  * of an actor that has ended may be made; its messages are refused by HAFT_ECLOSED. Never suspends. */
 HAFT_API_ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client);
-/* haft_client_downgrade(&client, &weak); haft_client_upgrade(&weak, &client): HAFT_ECLOSED if the actor has been stopped
+/* haft_client_downgrade(&client, &weak): the client stays. haft_client_upgrade(&weak, &client): HAFT_ECLOSED if the actor has been stopped
  * or has ended. Where a client is not made, it is null. */
 HAFT_API_ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak);
 HAFT_API_ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client);
-/* For a pointer to a client, to a weak client. Does nothing on a null one. Returns 0, or HAFT_EPANIC if this was the last
+/* For a pointer to a client, to a weak client; it is a compile error to give them another end. Does nothing on a null one. Returns 0, or HAFT_EPANIC if this was the last
  * end of a detached actor, and a panic had ended it. Never suspends, unless .drop does, which
  * runs here if the actor has already ended. */
 HAFT_API_ int haft_client_drop(void *client);

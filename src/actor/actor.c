@@ -366,8 +366,9 @@ static int await_end_noted(haft__actor *a, haft__root *me, const haft__server *o
     haft__actor_closed(a);
     haft__lock_acquire(&a->lock);
     while (!a->has_ended && (rc = haft__refusal(me)) == 0) {
+        haft__record *server = a->sole.record; /* null in a pool */
         haft__lock_release(&a->lock);
-        haft__park();
+        haft__park_for(server != NULL ? "the end of" : "the end of a pool", server);
         haft__lock_acquire(&a->lock);
     }
     if (a->has_ended)

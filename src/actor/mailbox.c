@@ -194,7 +194,7 @@ static int await_room(haft__actor *a, haft__caster *self, haft__root *me, const 
     while (haft__load_relaxed(&self->is_settled) == 0 && (rc = haft__refusal(me)) == 0) {
         haft__record *server = a->sole.record; /* null in a pool */
         haft__lock_release(&a->lock);
-        haft__park_for("room in the mailbox of", server);
+        haft__park_for(server != NULL ? "room in the mailbox of" : "room in the mailbox of a pool", server);
         haft__lock_acquire(&a->lock);
     }
     if (haft__load_relaxed(&self->is_settled) != 0)
@@ -353,7 +353,7 @@ static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me
     do {
         rc = haft__refusal(me);
         if (rc == 0) {
-            haft__park_after_wake(idle, "the answer of", serving);
+            haft__park_after_wake(idle, serving != NULL ? "the answer of" : "the answer of a pool", serving);
             idle = NULL;
         } else {
             wake_if(idle);
