@@ -736,3 +736,41 @@ TEST("pools serve bodies in C++, in the order of their keys")
     check_int(haft::pool_start(&pool, &state), ==, 0);
     check_int(haft::pool_detach(&pool), ==, 0);
 }
+
+namespace
+{
+
+struct tally {
+    int sum;
+};
+
+int counts(tally *t, int *n)
+{
+    if (*n < 0)
+        throw std::runtime_error("a negative number");
+    *n = t->sum += *n;
+    return 0;
+}
+
+}   // namespace
+
+TEST("a supervised actor whose body throws goes on with a fresh state")
+{
+    haft_on_panic(ignore_panic);
+    haft_supervisor *sup = haft::supervisor_new();
+    HAFT_ACTOR(tally) actor;
+    tally t = { 10 };
+    check_int(haft::supervise_actor(sup, &actor, &t, HAFT_SUPERVISED_ACTOR_OPTIONS.set_name("tally").set_grace(HAFT_S)),
+              ==, 0);
+    int n = 1;
+    check_int(haft::call<counts>(&actor, &n), ==, 0);
+    check_int(n, ==, 11);
+    n = -1;
+    check_int(haft::call<counts>(&actor, &n), ==, HAFT_EPANIC);
+    n = 2;
+    check_int(haft::call<counts>(&actor, &n), ==, 0);
+    check_int(n, ==, 12);
+    check_int(haft_supervisor_drop(&sup), ==, 0);
+    check_int(haft::actor_join(&actor, &t), ==, 0);
+    check_int(t.sum, ==, 12);
+}

@@ -474,6 +474,25 @@ TEST_FROM_EVERY_CALLER("a message that is in the way of a restart is aborted aft
     }
 }
 
+TEST_FROM_EVERY_CALLER("an owner's abort ends an actor for good that is about to be started again, too")
+{
+    struct house h;
+    build(&h, haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL), HAFT_TASK, 3600 * HAFT_S);
+    haft_event event = HAFT_EVENT_INIT, *told = &event;
+    check_int(haft_supervise(h.sup, dies_when_told, &told, .name = "sibling"), ==, 0);
+    struct gate g = { 0 };
+    enter(&h.a, &g);
+    haft_event_set(told);
+    until(is_to_go_down(&h.a));
+    check_int(haft_actor_abort(&h.a), ==, 0);
+    check_int(haft_actor_join(&h.a), ==, HAFT_EABORTED);
+    check_int(atomic_load(&g.rc), ==, HAFT_ECANCELED);
+    check(haft_is_null(info_of(&h).job));
+    haft_client_drop(&h.c);
+    check_int(haft_supervisor_drop(&h.sup), ==, 0);
+    check_int(atomic_load(&h.drops), ==, 1);
+}
+
 TEST_FROM_EVERY_CALLER("an idle actor is started again with its siblings, too")
 {
     struct house h;

@@ -17,6 +17,7 @@
 #define HAFT_MESSAGE_OPTIONS (haft::message_options(HAFT_HERE_))
 #define HAFT_SUPERVISOR_OPTIONS (haft::supervisor_options(HAFT_HERE_))
 #define HAFT_CHILD_OPTIONS (haft::child_options(HAFT_HERE_))
+#define HAFT_SUPERVISED_ACTOR_OPTIONS (haft::supervised_actor_options(HAFT_HERE_))
 
 namespace haft
 {
@@ -96,6 +97,16 @@ struct pool_options : detail::server_options<haft_pool_options, pool_options> {
     pool_options &set_workers(unsigned value) noexcept
     {
         workers = value;
+        return *this;
+    }
+};
+struct supervised_actor_options : detail::server_options<haft_supervised_actor_options, supervised_actor_options> {
+    explicit supervised_actor_options(const char *place = nullptr) noexcept : server_options(place)
+    {
+    }
+    supervised_actor_options &set_grace(std::int64_t nanoseconds) noexcept
+    {
+        grace = nanoseconds;
         return *this;
     }
 };
@@ -470,6 +481,14 @@ int supervise(haft_supervisor *sup, Frame &&frame, const haft_child_options &o =
 template <auto Body> int supervise(haft_supervisor *sup)
 {
     return supervise<Body>(sup, HAFT_NO_FRAME);
+}
+
+template <class Actor, class State>
+int supervise_actor(haft_supervisor *sup, Actor *actor, const State *state,
+                    const haft_supervised_actor_options &o = supervised_actor_options())
+{
+    static_assert(detail::check_state<Actor, State>());
+    return haft_supervise_actor_raw(sup, &actor->owner_, state, sizeof(State), alignof(State), &o);
 }
 
 }   // namespace haft

@@ -156,6 +156,7 @@ typedef struct haft_supervised_actor_options {
     haft_runtime *runtime; /* null: the supervisor's */
     size_t capacity;       /* casts that may be queued; 0: 32 */
     int64_t grace;         /* nanoseconds to drain, or to end a message, before an abort; 0: none */
+    bool measure;          /* times for haft_actor_stats */
 } haft_supervised_actor_options;
 HAFT_API_ int haft_supervise_actor_raw(haft_supervisor *sup, haft_actor_end *actor, const void *state, size_t size,
                                        size_t alignment, const haft_supervised_actor_options *options);

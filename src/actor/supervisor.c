@@ -280,9 +280,11 @@ int haft_supervise_actor_raw(haft_supervisor *sup, haft_actor_end *actor, const 
         return HAFT_EINVAL;
     if (haft__here() == NULL)
         return haft__here_error();
-    const haft_actor_options actor_options = {
-        .size_ = sizeof actor_options, .place_ = options->place_, .drop = options->drop, .capacity = options->capacity
-    };
+    const haft_actor_options actor_options = { .size_ = sizeof actor_options,
+                                               .place_ = options->place_,
+                                               .drop = options->drop,
+                                               .capacity = options->capacity,
+                                               .measure = options->measure };
     haft__actor *a = haft__actor_new(sizeof *a, state, size, alignment, &actor_options);
     if (a == NULL)
         return HAFT_ENOMEM;
