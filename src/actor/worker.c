@@ -202,7 +202,7 @@ static bool begin_call(haft__server *s, haft__message *m)
         haft__store_relaxed(&m->fate, HAFT__MESSAGE_COPYING);
         haft__lock_release(&a->lock);
         haft__actor_wake_answered(s);
-        bool grown = grow_scratch(s, m->size < HAFT__ACTOR_COPY_MAX ? HAFT__ACTOR_COPY_MAX : m->size);
+        bool grown = grow_scratch(s, m->size < HAFT__CACHE_LINE ? HAFT__CACHE_LINE : m->size);
         if (grown)
             haft__copy(s->scratch, m->frame, m->size);
         haft__lock_acquire(&a->lock);
