@@ -611,6 +611,41 @@ TEST_FROM_EVERY_CALLER("of the workers that all call their own pool the last is 
     }
 }
 
+/* Both workers are inside; one calls with a deadline, then the other without. */
+struct patience {
+    int64_t nanoseconds; /* 0: any */
+    _Atomic int *is_late;
+};
+
+static int calls_with_patience(struct state *s, const struct patience *p)
+{
+    struct number n = { .value = 1 };
+    atomic_fetch_add(&s->inside, 1);
+    until(atomic_load(&s->inside) == 2);
+    if (p->nanoseconds == 0) {
+        until(haft_actor_len(&inner) == 1 || atomic_load(p->is_late));
+        return haft_pool_call(&inner, add, &n);
+    }
+    HAFT_TIMEOUT(p->nanoseconds);
+    check_int(haft_pool_call(&inner, add, &n), ==, HAFT_ETIMEDOUT);
+    atomic_store(p->is_late, 1);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("a worker whose call of its own pool has a deadline will serve again, so others may call")
+{
+    for_each_worker(kind)
+    {
+        struct state s = { 0 };
+        _Atomic int is_late = 0;
+        check_int(haft_pool_start(&inner, &s, .workers = 2, .kind = kind), ==, 0);
+        check_int(haft_pool_cast(&inner, calls_with_patience, (&(struct patience){ 10 * HAFT_MS, &is_late })), ==, 0);
+        check_int(haft_pool_call(&inner, calls_with_patience, (&(struct patience){ 0, &is_late })), ==, 0);
+        check_int(haft_pool_join(&inner, &s), ==, 0);
+        check_int(s.sum, ==, 1);
+    }
+}
+
 /* Two messages meet; one calls the pool, the other makes it smaller before it ends. */
 struct shrinks {
     bool is_caller;
