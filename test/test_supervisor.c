@@ -897,7 +897,7 @@ TEST_FROM_EVERY_CALLER("a removal that is refused goes on, and nothing else is d
 static bool is_regrouping(haft_supervisor *sup)
 {
     haft__lock_acquire(&sup->lock);
-    bool is = sup->is_regrouping;
+    bool is = sup->due != 0;
     haft__lock_release(&sup->lock);
     return is;
 }
@@ -921,20 +921,32 @@ TEST_FROM_EVERY_CALLER("a child that is added while others are stopped is starte
     clear_up(&s, 2);
 }
 
-/* Linux, but whoever creates the first thread called b stays in that until it is let go. */
+/* Linux, but whoever creates the first thread called b stays in that until it is let go, and then may be refused. */
 static struct {
     _Atomic int is_inside, is_open;
+    bool refuses;
 } creation;
 
 static int creates_slowly(haft__os_thread *out, const haft__os_thread_options *options, void (*entry)(void *),
                           void *argument)
 {
-    bool is_b = options->name != NULL && strcmp(options->name, "b") == 0; /* the name goes with the job */
-    int rc = haft__os_linux.thread_create(out, options, entry, argument);
-    if (rc == 0 && is_b && !atomic_exchange(&creation.is_inside, 1))
-        while (!atomic_load(&creation.is_open))
-            haft__os_linux.yield();
+    /* The name goes with the job, which may have ended in a moment. */
+    bool is_slow = options->name != NULL && strcmp(options->name, "b") == 0 && !atomic_load(&creation.is_inside);
+    int rc = is_slow && creation.refuses ? -EAGAIN : haft__os_linux.thread_create(out, options, entry, argument);
+    if (is_slow)
+        atomic_store(&creation.is_inside, 1);
+    while (is_slow && !atomic_load(&creation.is_open))
+        haft__os_linux.yield();
     return rc;
+}
+
+static void create_slowly(bool refuses)
+{
+    static struct haft__os table;
+    table = haft__os_linux;
+    table.thread_create = creates_slowly;
+    haft__os_replace(&table);
+    creation.refuses = refuses;
 }
 
 static int adds_a_thread(struct stage **s)
@@ -944,10 +956,7 @@ static int adds_a_thread(struct stage **s)
 
 TEST("a child whose first run has ended before its start is settled is looked at when it is")
 {
-    static struct haft__os table;
-    table = haft__os_linux;
-    table.thread_create = creates_slowly;
-    haft__os_replace(&table);
+    create_slowly(false);
     struct stage stage = { .sup = haft_supervisor_new(.strategy = HAFT_ONE_FOR_ALL) }, *s = &stage;
     set_up(s, 1, HAFT_TASK);
     atomic_store(&s->orders[1], FAIL);
@@ -964,6 +973,29 @@ TEST("a child whose first run has ended before its start is settled is looked at
     until_started(s, 1, 2);
     check_int(atomic_load(&s->starts[0]), ==, 2);
     clear_up(s, 2);
+    haft_runtime_stop();
+    haft__os_replace(NULL);
+}
+
+static int drops_the_supervisor(struct stage **s)
+{
+    return haft_supervisor_drop(&(*s)->sup);
+}
+
+TEST("a start that is refused while the supervisor is dropped is the adder's, and the drop waits for it")
+{
+    create_slowly(true);
+    struct stage stage = { .sup = haft_supervisor_new() }, *s = &stage;
+    set_up(s, 1, HAFT_TASK);
+    check_int(haft_supervise(s->sup, adds_a_thread, &s, .kind = HAFT_THREAD, .name = "adder"), ==, 0);
+    until(atomic_load(&creation.is_inside));
+    haft_handle dropper = haft_spawn(drops_the_supervisor, &s);
+    haft_sleep(HAFT_MS);
+    check(!haft_is_finished(dropper));
+    atomic_store(&creation.is_open, 1);
+    check_int(haft_join(&dropper), ==, 0);
+    check_int(atomic_load(&s->drops[1]), ==, 0); /* never taken */
+    check_int(atomic_load(&s->starts[1]), ==, 0);
     haft_runtime_stop();
     haft__os_replace(NULL);
 }

@@ -73,7 +73,7 @@ typedef struct haft_supervisor_options {
     size_t size_;
     const char *place_;
     haft_strategy strategy; /* HAFT_ONE_FOR_ONE */
-    unsigned restarts;      /* death number .restarts + 1 within .within ends it; 0 without .within: 3 */
+    unsigned restarts;      /* death number .restarts + 1 within .within ends it; 8 bytes each; 0 without .within: 3 */
     int64_t within;         /* nanoseconds; 0: 5 s */
     int64_t backoff;     /* nanoseconds before a child is started again, doubled for each death in a row; 0: at once */
     int64_t backoff_max; /* at most; 0: 30 s, or .backoff if that is more */
@@ -104,13 +104,16 @@ typedef struct haft_child_info {
 
 /* haft_supervisor_new(options...)
  *
- * An empty supervisor. It works in a task of its own, which sleeps unless a child has ended, a delay is over, or somebody
- * asks for something. Null: no memory, no runtime that accepts jobs, or an option that can never be right. To be ended by
- * haft_supervisor_drop. Suspends for a moment, shielded, until its task has begun. From any thread and job.
+ * An empty supervisor, to be filled by haft_supervise and ended by haft_supervisor_drop. It works in a task of its own,
+ * which sleeps unless a child has ended, a delay is over, or somebody asks for something. Null: no memory, no runtime that
+ * accepts jobs, or an option that can never be right. Suspends for a moment, shielded, until its task has begun. From any thread and job.
  *
  * Back-off: a child that died waits for a time between half of the delay and all of it, chosen at random, so that what
  * died together does not come back together. The delay is .backoff after a first death, twice that after a second one
- * in a row, up to .backoff_max; the row ends once a run has lasted for .within. With delays, fewer deaths fit into .within. */
+ * in a row, up to .backoff_max; the row ends once a run has lasted for .within. With delays, fewer deaths fit into .within.
+ *
+ * A runtime that ends aborts all children at once, as all its jobs, and the supervisor ends with it: for a stop in order,
+ * drop the supervisor before. It is still to be dropped afterwards. */
 HAFT_MUST_ HAFT_API_ haft_supervisor *haft_supervisor_new_raw(const haft_supervisor_options *options);
 
 /* haft_supervise(sup, body, &frame, options...) or haft_supervise(sup, body)

@@ -126,12 +126,12 @@ static bool has_died(const haft__child *c)
 
 /* --- the keeper: what it does ------------------------------------------------------------------------------------- */
 
-/* Stops every child that runs, from the last to the one behind `first`, and lets those start again at that time that may. */
+/* Stops every child that runs, from the last to the one behind `first`, and lets those start again at that time that may.
+ * The cause is DUE already, so nobody starts another one meanwhile. */
 static void regroup(haft_supervisor *sup, haft__root *me, const haft__link *first, const haft__child *cause,
                     int64_t due)
 {
     haft__lock_acquire(&sup->lock);
-    sup->is_regrouping = true;
     await_starts(sup, me);
     for (haft__link *at = sup->children.previous; at != first; at = at->previous) {
         haft__child *c = child_at(at);
@@ -152,7 +152,6 @@ static void regroup(haft_supervisor *sup, haft__root *me, const haft__link *firs
         set_due(c, due);
         haft__lock_acquire(&sup->lock);
     }
-    sup->is_regrouping = false;
     haft__lock_release(&sup->lock);
 }
 

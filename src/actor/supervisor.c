@@ -164,7 +164,7 @@ static bool append(haft_supervisor *sup, haft__child *c)
     haft__list_append(&sup->children, &c->link);
     sup->active++;
     c->state = HAFT__CHILD_DUE;
-    if (sup->is_regrouping || (sup->options.strategy != HAFT_ONE_FOR_ONE && sup->due != 0)) {
+    if (sup->options.strategy != HAFT_ONE_FOR_ONE && sup->due != 0) {
         sup->due++;
         return false;
     }

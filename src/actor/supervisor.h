@@ -11,8 +11,8 @@
  *
  * The keeper makes every transition but one: whoever adds a child starts its first run, in the caller, so that what
  * keeps it from starting is the caller's to hear. Until that is settled the child is `is_starting`, and the keeper
- * neither looks at it nor stops anything else before `starting` is 0; `is_regrouping` and `is_closing` keep new ones
- * from starting themselves meanwhile (the former leaves it to the keeper).
+ * neither looks at it nor stops anything else before `starting` is 0. Meanwhile `is_closing` refuses new ones, and with a
+ * strategy for several a child that is `due` leaves their start to the keeper.
  *
  * One lock guards the lists and what the structs say of runs; no user code, allocation, wake or start happens under it.
  * The finisher of a run, which runs no user code, only puts its child into `ended` and wakes the keeper, which takes the
@@ -82,7 +82,7 @@ struct haft_supervisor {
     haft__link ended;               /* whose run has ended, in that order */
     haft__link waiters;
     size_t active, due, leaving, starting;
-    bool has_begun, is_stopping, is_regrouping, is_closing, is_over, has_ended;
+    bool has_begun, is_stopping, is_closing, is_over, has_ended;
     int code; /* why it gave up */
     haft_runtime *runtime;
     haft_supervisor_options options; /* with the defaults filled in */
