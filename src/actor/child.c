@@ -233,8 +233,7 @@ static void abort_run(haft__child *c)
     haft__lock_release(&c->sup->lock);
     if (!runs)
         return;
-    haft__fence_heavy(); /* see haft__job_mark_aborted */
-    haft__wake(&job->record);
+    haft__job_wake_marked(&job->record);
     if (is_withdrawn)
         haft__job_refuse(&job->record, 0);
 }

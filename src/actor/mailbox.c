@@ -131,7 +131,7 @@ haft__record *haft__actor_release_room(haft__actor *a)
     haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
     haft__record *record = caster->record;
     haft__actor_end_own_wait(a, &caster->own_wait);
-    haft__store_release(&caster->is_settled, 1);
+    haft__store_relaxed(&caster->is_settled, 1);
     return record;
 }
 
@@ -146,7 +146,7 @@ void haft__actor_closed(haft__actor *a)
             record = caster->record;
             caster->rc = HAFT_ECLOSED;
             haft__actor_end_own_wait(a, &caster->own_wait);
-            haft__store_release(&caster->is_settled, 1);
+            haft__store_relaxed(&caster->is_settled, 1);
         } else {
             record = haft__actor_take_idle(a);
         }

@@ -45,13 +45,9 @@ static bool is_aborted_for_good(const haft__actor *a, const haft__root *me)
 static void forget_abort(haft__root *me)
 {
     haft__job *job = haft__job_here(me);
-    haft__fetch_and_acq_rel(&job->record.state, ~(uint64_t)HAFT__ABORT);
+    haft__fetch_and_relaxed(&job->record.state, ~(uint64_t)HAFT__ABORT);
     me->told = false;
-    /* Partner: the heavy fence in abort_jobs, as for a job that is being made: either its walk comes after this and marks
-     * the job again, or this sees the flag. */
-    haft__fence_light();
-    if (haft__load_relaxed(&haft__job_runtime(job)->aborting) != 0)
-        haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
+    haft__job_heed_end(job, haft__job_runtime(job));
 }
 
 /* No lock is held. */
@@ -125,6 +121,5 @@ void haft__actor_abort_sole(haft__actor *a)
     haft__lock_release(&a->lock);
     if (server == NULL)
         return;
-    haft__fence_heavy(); /* see haft__job_mark_aborted */
-    haft__wake(server);
+    haft__job_wake_marked(server);
 }

@@ -382,7 +382,7 @@ int haft_supervisor_remove(haft_supervisor *sup, const char *name)
         return rc;
     haft__wake(record);
     haft__lock_acquire(&sup->lock);
-    if (haft__load_acquire(&self.is_done) != 0 || !haft__arm_wait(&self, &sup->lock, me, "a child to be removed"))
+    if (haft__load_relaxed(&self.is_done) != 0 || !haft__arm_wait(&self, &sup->lock, me, "a child to be removed"))
         haft__lock_release(&sup->lock);
     return haft__tell(me, self.rc);
 }

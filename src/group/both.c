@@ -105,8 +105,7 @@ static void abort_other(other *o)
         return;
     if (!haft__job_mark_aborted(o->record, o->generation))
         return;
-    haft__fence_heavy(); /* see haft__job_mark_aborted */
-    haft__wake(o->record);
+    haft__job_wake_marked(o->record);
 }
 
 static bool is_over(other *o)

@@ -4,9 +4,15 @@
  * that has begun is waited for under a shield, one that has not is withdrawn. */
 #include "job/job.h"
 
+static bool has_ended(haft__job *job)
+{
+    /* Acquire: partner of the release of DONE. */
+    return (haft__load_acquire(&job->record.state) & HAFT__DONE) != 0;
+}
+
 static int wait_for(haft__job *job, haft__root *me)
 {
-    while ((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0) {
+    while (!has_ended(job)) {
         int rc = haft__refusal(me);
         if (rc != 0 && haft__pool_withdraw(job)) {
             haft__job_unmake(job);
@@ -14,7 +20,7 @@ static int wait_for(haft__job *job, haft__root *me)
         }
         if (rc != 0) { /* begun */
             haft__shield shield = haft__shield_raise(me);
-            while ((haft__load_acquire(&job->record.state) & HAFT__DONE) == 0)
+            while (!has_ended(job))
                 haft__park_for("the end of", &job->record);
             haft__shield_lower(me, shield);
             break;

@@ -152,11 +152,12 @@ void haft__edge_leave(haft__edge *edge)
     haft__lock_release(&table_lock);
 }
 
-/* One that has ended waits for nobody; only its record may be another's by now. */
+/* One that has ended waits for nobody; only its record may be another's by now. Relaxed: nothing is read on account of it,
+ * and whoever looks because of an end has been told of it by other means. */
 static uint32_t job_number(const haft__edge *edge)
 {
-    bool is_over = haft__generation(haft__load_acquire(&edge->job->state)) != edge->generation ||
-                   (edge->fate != NULL && haft__load_acquire(edge->fate) == edge->over_at);
+    bool is_over = haft__generation(haft__load_relaxed(&edge->job->state)) != edge->generation ||
+                   (edge->fate != NULL && haft__load_relaxed(edge->fate) == edge->over_at);
     return is_over ? 0 : haft__record_index(edge->job);
 }
 

@@ -209,6 +209,19 @@ int haft__job_code(const haft__job *job);
 /* Requests the abort of one generation of a slot. False: stale. In two steps, so that many need one fence: mark,
  * fence, wake. */
 bool haft__job_mark_aborted(haft__record *record, uint64_t generation);
+/* The other two steps, for one that was marked. */
+static inline void haft__job_wake_marked(haft__record *record)
+{
+    haft__fence_heavy(); /* partner: the light fence of whoever parks under a lock; see wait.h */
+    haft__wake(record);
+}
+/* For one that was made, or forgets an abort, and must not miss that the runtime aborts all its jobs. */
+static inline void haft__job_heed_end(haft__job *job, haft_runtime *runtime)
+{
+    haft__fence_light(); /* partner: the heavy fence in abort_jobs; either the walk finds the job or this sees the flag */
+    if (__builtin_expect(haft__load_relaxed(&runtime->aborting) != 0, 0))
+        haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
+}
 void haft__job_abort(haft__job *job);
 
 /* --- Rings of joins (job/ring.c) --- */
@@ -327,6 +340,8 @@ static inline void haft__runtime_count(haft__thread *here, haft_runtime *runtime
     }
     haft__fence_light(); /* partner: the heavy fence in close_runtime; what follows is a look at `closing` */
 }
+/* Jobs that were made and have not ended; once `closing` is set and fenced, never too few. */
+uint64_t haft__runtime_live(haft_runtime *runtime);
 void haft__runtime_tell_closer(haft_runtime *runtime);
 
 /* Counts an ended job, and tells a closer. */

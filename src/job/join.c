@@ -439,7 +439,7 @@ static void abort_slot(haft__record *record, uint64_t generation, int *rc)
     *rc = haft__job_mark_aborted(record, generation) ? 0 : HAFT_ESTALE;
     if (*rc != 0)
         return;
-    haft__fence_heavy();
+    haft__fence_heavy(); /* as haft__job_wake_marked */
     haft__wake_from_signal(record);
     uint64_t state = haft__load_acquire(&record->state);
     if (haft__load_relaxed(&record->kind) == HAFT__KIND_BLOCKING && (state & HAFT__CLAIMED) != 0 &&

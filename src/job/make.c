@@ -159,9 +159,7 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
         haft__job_unmake(job);
         return rc;
     }
-    haft__fence_light(); /* partner: the heavy fence in abort_jobs; either the walk finds the job or this sees the flag */
-    if (__builtin_expect(haft__load_relaxed(&runtime->aborting) != 0, 0))
-        haft__job_mark_aborted(&job->record, haft__generation(haft__load_relaxed(&job->record.state)));
+    haft__job_heed_end(job, runtime);
     *out = job;
     return 0;
 }

@@ -34,7 +34,7 @@ static struct {
 
 /* --- Counting ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t live_jobs(haft_runtime *runtime)
+uint64_t haft__runtime_live(haft_runtime *runtime)
 {
     uint64_t finished = haft__load_acquire(&runtime->finished);
     uint64_t live = haft__sched_live(&runtime->sched);
@@ -46,7 +46,7 @@ static uint64_t live_jobs(haft_runtime *runtime)
 static void end_if_deserted(haft_runtime *runtime)
 {
     haft__fence_full(); /* of two that end at once, one sees the other's count, or the closer sees both */
-    if (haft__load_relaxed(&runtime->is_left_behind) != 0 && live_jobs(runtime) == 0)
+    if (haft__load_relaxed(&runtime->is_left_behind) != 0 && haft__runtime_live(runtime) == 0)
         haft__sched_stop(&runtime->sched);
 }
 
@@ -94,7 +94,7 @@ static void abort_jobs(haft_runtime *runtime, const haft__record *except)
     struct abort_all pass = { .runtime = runtime, .except = except };
     /* A job that is being made while the table is walked either is found, or sees this and marks itself: see make(). */
     haft__store_relaxed(&runtime->aborting, 1);
-    haft__fence_heavy(); /* partner: the light fence in haft__job_make */
+    haft__fence_heavy(); /* partner: the light fence in haft__job_heed_end */
     haft__record_each(abort_visit, &pass);
     haft__fence_heavy(); /* once for all: see haft__job_mark_aborted */
     pass.wake = true;
@@ -107,10 +107,10 @@ static bool wait_for_jobs(haft_runtime *runtime, uint64_t remaining, int64_t dea
     haft__root *me = haft__here_always()->root;
     haft__shield shield = haft__shield_raise(me);
     me->deadline = deadline;
-    while (live_jobs(runtime) > remaining && haft__os->now() < deadline)
+    while (haft__runtime_live(runtime) > remaining && haft__os->now() < deadline)
         haft__park_for("the end of the other jobs", NULL);
     haft__shield_lower(me, shield);
-    return live_jobs(runtime) <= remaining;
+    return haft__runtime_live(runtime) <= remaining;
 }
 
 /* Waits until no more than `remaining` jobs live. False if for so long no job has ended. Time is counted in turns of
@@ -118,11 +118,11 @@ static bool wait_for_jobs(haft_runtime *runtime, uint64_t remaining, int64_t dea
 static bool wait_while_jobs_end(haft_runtime *runtime, uint64_t remaining)
 {
     int64_t patience = runtime->options.grace > HAFT__STUCK_NS ? runtime->options.grace : HAFT__STUCK_NS;
-    uint64_t least = live_jobs(runtime);
+    uint64_t least = haft__runtime_live(runtime);
     for (int64_t waited = 0; least > remaining && waited < patience; waited += HAFT__STUCK_TURN_NS) {
         if (wait_for_jobs(runtime, remaining, haft__os->now() + HAFT__STUCK_TURN_NS))
             return true;
-        uint64_t live = live_jobs(runtime);
+        uint64_t live = haft__runtime_live(runtime);
         if (live < least) {
             least = live;
             waited = 0;

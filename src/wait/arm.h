@@ -104,7 +104,7 @@ static inline bool haft__arm_wait(haft__arm *self, haft__lock *lock, haft__root 
         if (haft__load_acquire(&self->is_done) != 0)
             return true;
         haft__lock_acquire(lock);
-        if (haft__load_acquire(&self->is_done) != 0) {
+        if (haft__load_relaxed(&self->is_done) != 0) { /* completed under the lock */
             haft__lock_release(lock);
             return true;
         }
