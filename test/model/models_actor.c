@@ -221,6 +221,28 @@ MODEL("call: its caller is aborted while it waits", .is_large = true, .stale = -
     check_nothing_is_left();
 }
 
+static int call_add_in_job(struct number *n)
+{
+    int rc = haft_call(&clients[0], add, n);
+    model_check(rc == 7 || rc == HAFT_ECLOSED);
+    haft_client_drop(&clients[0]);
+    return 3;
+}
+
+MODEL("call: a wake that was for something else comes while it is refused", .is_large = true, .stale = -1)
+{
+    start(2);
+    model_check(haft_client_of(&actor, &clients[0]) == 0);
+    struct number n = { .value = 1 };
+    haft_handle h = haft_spawn(call_add_in_job, &n, .kind = HAFT_THREAD, .runtime = &runtime);
+    model_check(haft_actor_abort(&actor) == 0);
+    haft_unpark(h);
+    model_check(haft_join(&h) == 3);
+    int rc = haft_actor_join(&actor);
+    model_check(rc == 0 || rc == HAFT_EABORTED);
+    check_nothing_is_left();
+}
+
 /* --- ends ---------------------------------------------------------------------------------------------------------------- */
 
 static void call_or_closed(void *argument)

@@ -310,16 +310,27 @@ MODEL("both: a thief takes the second side, or the owner does it", .is_large = t
     model_check(haft_runtime_drop(&runtime) == 0);
 }
 
+static haft__atomic(int) has_begun;
+static haft_event never = HAFT_EVENT_INIT;
+
 static int park_side(int *n)
 {
-    *n = haft_park();
+    haft__store_relaxed(&has_begun, 1);
+    *n = haft_event_wait(&never);
+    return *n;
+}
+
+static int spin_side(int *n)
+{
+    while (haft__load_relaxed(&has_begun) == 0 && !haft_is_aborted())
+        model_spin();
     return *n;
 }
 
 static int both_aborted(int *n)
 {
-    int a = 1, b = 2;
-    *n = haft_both(add_one, &a, park_side, &b);
+    int a = 0, b = 2;
+    *n = haft_both(spin_side, &a, park_side, &b);
     model_check(*n == HAFT_ECANCELED || *n == HAFT_EABORTED);
     return *n;
 }

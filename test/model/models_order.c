@@ -119,10 +119,11 @@ static int give_42(int *n)
     return 7;
 }
 
+/* A call of the pool, whose end is not that of a thread, which would order everything. */
 MODEL("join: late, or the job has just ended, and its frame is whole")
 {
-    haft_handle h = start(give_42, NULL);
     int n = 0, rc;
+    haft_handle h = haft_spawn_blocking(give_42, &n, .runtime = &runtime);
     {
         HAFT_TIMEOUT(100);
         rc = haft_join(&h, &n);
@@ -131,7 +132,9 @@ MODEL("join: late, or the job has just ended, and its frame is whole")
     if (rc == HAFT_ETIMEDOUT)
         model_check(n == 0 && haft_join(&h, &n) == 7);
     model_check(n == 42);
+    haft__pool_stop(&runtime, false);
     check_nothing_is_left();
+    model_keep(runtime.pool);
 }
 
 static int park_for_token(int *n)
@@ -298,7 +301,7 @@ static int wait_for_ever(int *n)
     return *n;
 }
 
-MODEL("abort: it ends a wait in a queue, by the fences", .stale = 2)
+MODEL("abort: it ends a wait in a queue, by the fences")
 {
     haft_handle h = start(wait_for_ever, NULL);
     model_check(haft_abort(h) == 0);
@@ -306,18 +309,23 @@ MODEL("abort: it ends a wait in a queue, by the fences", .stale = 2)
     check_nothing_is_left();
 }
 
-MODEL("abort: the same where the kernel has no membarrier", .stale = 2)
+static void without_membarrier(void)
 {
     world.has_no_membarrier = true;
     haft__os_replace(haft__os);
     haft__fence_setup();
+}
+
+MODEL("abort: the same where the kernel has no membarrier")
+{
+    without_membarrier();
     haft_handle h = start(wait_for_ever, NULL);
     model_check(haft_abort(h) == 0);
     model_check(haft_join(&h) == HAFT_EABORTED);
     check_nothing_is_left();
 }
 
-MODEL("abort of a set: it ends a wait in a queue, by the fences", .stale = 2)
+MODEL("abort of a set: it ends a wait in a queue, by the fences")
 {
     int n = 7, code = 0;
     haft_set *set = haft_set_new();
@@ -351,7 +359,7 @@ static int wait_in_body(int *state)
     return *state;
 }
 
-MODEL("abort of an actor: it ends a wait in a queue, by the fences", .stale = 2)
+MODEL("abort of an actor: it ends a wait in a queue, by the fences")
 {
     owner actor;
     int state = 1;
@@ -365,22 +373,52 @@ MODEL("abort of an actor: it ends a wait in a queue, by the fences", .stale = 2)
 
 /* --- the end of a runtime ------------------------------------------------------------------------------------------------ */
 
-static void spawn_one_that_waits(void *argument)
+static void drop_runtime(void *argument)
 {
     (void)argument;
-    int n = 7;
-    haft_handle h = haft_spawn(wait_for_ever, &n, .kind = HAFT_THREAD, .runtime = &runtime);
-    int rc = haft_join(&h);
-    model_check(rc == HAFT_EABORTED || rc == HAFT_ESHUTDOWN);
+    haft_runtime *closing = &runtime;
+    model_check(haft_runtime_drop(&closing) == 0);
 }
 
-MODEL("runtime's end: a job that is made meanwhile is aborted, or refused", .is_large = true, .stale = 2)
+/* A job that is made, and given up as soon as it is aborted. */
+static void make_while_it_ends(void)
 {
-    haft_runtime *closing = &runtime;
-    int other = model_start(spawn_one_that_waits, NULL);
-    model_check(haft_runtime_drop(&closing) == 0);
+    int n = 7;
+    const haft_spawn_options job_options = { .size_ = sizeof job_options, .kind = HAFT_THREAD, .runtime = &runtime };
+    const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))do_nothing,
+                                  .frame = &n,
+                                  .size = sizeof n,
+                                  .alignment = _Alignof(int),
+                                  .options = &job_options,
+                                  .kind = HAFT_THREAD };
+    haft__job *job;
+    int other = model_start(drop_runtime, NULL);
+    int rc = haft__job_make(&spec, &job);
+    model_check(rc == 0 || rc == HAFT_ESHUTDOWN);
+    while (rc == 0 && (haft__load_relaxed(&job->record.state) & HAFT__ABORT) == 0)
+        model_spin();
+    if (rc == 0)
+        haft__job_unmake(job);
     model_join(other);
+}
+
+MODEL("runtime's end: a job that waits in a queue is aborted, by the fences", .is_large = true)
+{
+    haft_handle h = start(wait_for_ever, NULL);
+    drop_runtime(NULL);
+    model_check(haft_join(&h) == HAFT_EABORTED);
     model_join_all();
+}
+
+MODEL("runtime's end: a job that is made meanwhile is aborted, or refused", .is_large = true)
+{
+    make_while_it_ends();
+}
+
+MODEL("runtime's end: the same where the kernel has no membarrier", .is_large = true)
+{
+    without_membarrier();
+    make_while_it_ends();
 }
 
 static int spawn_and_end(int *n)
@@ -423,6 +461,24 @@ static void spawn_and_end_as_worker(void *argument)
 static void run_nothing(haft__record *record)
 {
     (void)record;
+}
+
+static void enter_and_leave(void *argument)
+{
+    haft__thread *here = haft__here();
+    (void)argument;
+    if (haft__runtime_enter(here, &runtime) == 0)
+        haft__runtime_leave_from(here, &runtime);
+}
+
+MODEL("runtime's end: one that is refused is not counted for one that lives")
+{
+    haft__store_relaxed(&runtime.spawned, 1);
+    int other = model_start(enter_and_leave, NULL);
+    haft__store_relaxed(&runtime.closing, 1);
+    haft__fence_heavy();
+    model_check(haft__runtime_live(&runtime) != 0);
+    model_join(other);
 }
 
 MODEL("runtime's end: an end is not counted without the beginnings that came before it")

@@ -99,6 +99,25 @@ MODEL("idle: two come from outside", .is_large = true)
     end(2);
 }
 
+static void inject_second(void *argument)
+{
+    (void)argument;
+    haft__sched_inject(&sched, tasks[1]);
+}
+
+MODEL("idle: two come from two threads, and one of them relies on the other to wake the worker", .is_large = true,
+      .stale = 1)
+{
+    begin(1);
+    haft__record *a = task(0, NULL);
+    task(1, NULL);
+    haft__sched_start(&sched, 0);
+    int other = model_start(inject_second, NULL);
+    haft__sched_inject(&sched, a);
+    model_join(other);
+    end(2);
+}
+
 MODEL("idle: two workers, two from outside", .is_large = true, .stale = -1)
 {
     begin(2);
@@ -187,6 +206,30 @@ static void stick_until_flag(void)
         model_spin();
 }
 
+static void set_flag(void)
+{
+    haft__store_relaxed(&flag, 1);
+}
+
+static void spawn_two_and_stick(void)
+{
+    spawn_two();
+    stick_until_flag();
+}
+
+MODEL("steal: a worker that sleeps is told of what stands behind one that is stuck, and need not look by the clock",
+      .is_large = true, .stale = 1)
+{
+    begin(2);
+    haft__store_relaxed(&sched.rescuer, 1); /* nobody else is */
+    haft__record *a = task(0, spawn_two_and_stick);
+    task(1, set_flag);
+    task(2, NULL);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    end(3);
+}
+
 MODEL("left behind: a worker that was given up leaves nothing when it comes back", .is_large = true, .stale = -1)
 {
     begin(1);
@@ -243,8 +286,7 @@ static void park_until_aborted(void)
 static void abort_task(haft__record *record)
 {
     haft__job_mark_aborted(record, haft__generation(haft__load_relaxed(&record->state)));
-    haft__fence_heavy();
-    haft__wake(record);
+    haft__job_wake_marked(record);
 }
 
 MODEL("task: parked under a lock, and aborted", .is_large = true)

@@ -148,12 +148,15 @@ static bool is_explained(const struct mutant *m)
 
 /* --- which are not reached ---------------------------------------------------------------------------------------------- */
 
+/* By the name that stands in the line; locks have their own places. */
 static bool is_ordered(const struct place *place)
 {
     char line[400];
     static const char *const words[] = { "_acquire(",          "_release(",          "_acq_rel(",        "_seq_cst(",
                                          "haft__fence_light(", "haft__fence_heavy(", "haft__fence_full(" };
     source_line(place->file, place->line, line, sizeof line);
+    if (strstr(line, "haft__lock_") != NULL)
+        return false;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (strstr(line, words[i]) != NULL)
             return true;
@@ -352,12 +355,12 @@ static bool kill(struct mutant *m, int only, double seconds)
     while (!kill_by(m, &plan, only, until)) {
         if (seconds_now() >= until)
             return false;
-        plan.bound_first = plan.bound_last < 3 ? plan.bound_last + 1 : 2;
-        plan.bound_last = 3;
-        plan.limit *= 8;
+        plan.bound_first = 1;
+        plan.bound_last = plan.bound_last < 3 ? plan.bound_last + 1 : 3;
+        plan.limit *= 16;
         plan.random_runs *= 4;
         plan.pct_runs *= 4;
-        plan.seconds = seconds / 4;
+        plan.seconds = seconds / 2;
         plan.seed += 1000000;
     }
     return true;
