@@ -173,7 +173,8 @@ static int fake_os_protect_none(void *memory, size_t size)
 
 static int fake_os_advise(void *memory, size_t size, enum haft__os_advice advice)
 {
-    check_msg(advice == HAFT__ADVISE_DISCARD || fake_os_is_mapped(memory, size), "advice for what is not mapped");
+    bool may_be_allocated = advice == HAFT__ADVISE_DISCARD || advice == HAFT__ADVISE_NO_HUGE;
+    check_msg(may_be_allocated || fake_os_is_mapped(memory, size), "advice for what is not mapped");
     switch (advice) {
     case HAFT__ADVISE_GUARD:
         return fake_os_guard(memory, size, fake_os.options.guards == HAFT__GUARD_ADVISED, -EINVAL);

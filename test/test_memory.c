@@ -93,10 +93,11 @@ static void wait_for_memory(size_t wanted, const char *what)
 
 enum { MANY = 100000 };
 
-/* Ten percent of what the process had, or of eight megabytes, if it had less. */
+/* Ten percent of what the process had, or of two megabytes, if it had less: pages of the program and of the allocator
+ * come in at any time. */
 static size_t a_little_more_than(size_t before)
 {
-    return before + (before > 8 << 20 ? before : 8 << 20) / 10;
+    return before + (before > 2 << 20 ? before : 2 << 20) / 10;
 }
 
 static bool is_spare(void)

@@ -56,10 +56,10 @@
 
 /* The table of records. */
 #ifndef HAFT__CHUNK_RECORDS
-#define HAFT__CHUNK_RECORDS 4096 /* records in one mapping; a power of two */
+#define HAFT__CHUNK_RECORDS 16384 /* records in one chunk, two pages of which are never given back; a power of two */
 #endif
 #ifndef HAFT__CHUNK_COUNT
-#define HAFT__CHUNK_COUNT 4096 /* mappings at most: 16 million records */
+#define HAFT__CHUNK_COUNT 1024 /* at most: 16 million records */
 #endif
 #ifndef HAFT__MAGAZINE
 #define HAFT__MAGAZINE 64 /* records exchanged at once between a thread's cache and the depot */

@@ -6,6 +6,9 @@
 static void visit(haft__record *record, void *argument)
 {
     struct haft__census *census = argument;
+    /* A free slot whose page has turned to zeros since it was chosen looks like a task that has no home. */
+    if (haft__load_relaxed(&record->kind) == HAFT__KIND_TASK && haft__load_relaxed(&record->home) == NULL)
+        return;
     switch (haft__load_relaxed(&record->kind)) {
     case HAFT__KIND_TASK:
         census->jobs_live++;

@@ -59,7 +59,7 @@ struct haft__os {
     void *(*map)(size_t size);
     void (*unmap)(void *memory, size_t size);
     int (*protect_none)(void *memory, size_t size);
-    /* Of a mapping; DISCARD also for whole pages inside of what allocate gave. */
+    /* Of a mapping; DISCARD and NO_HUGE also for whole pages inside of what allocate gave. */
     int (*advise)(void *memory, size_t size, enum haft__os_advice advice);
     /* The same for several parts, in one system call where the kernel has one. On error some may have been advised. */
     int (*advise_each)(const haft__os_range *ranges, size_t count, enum haft__os_advice advice);

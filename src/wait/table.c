@@ -84,6 +84,8 @@ static struct haft__chunk *chunk_new(uint32_t number)
         return NULL;
     }
     memset(chunk->pages, 0, size);
+    /* A huge page for a few records would be as large as all that a small program has. Refused, it does no harm. */
+    haft__os->advise(chunk, HAFT__CHUNK_BYTES, HAFT__ADVISE_NO_HUGE);
     return chunk;
 }
 
