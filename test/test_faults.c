@@ -354,6 +354,45 @@ SCENARIO("a panic is a panic, even when there is no memory for its message, and 
     }
 }
 
+static int has_children_that_panic(const haft_kind *kind)
+{
+    static struct frame payloads[4];
+    HAFT_SCOPE(s, .on_error = HAFT_ON_ERROR_WAIT);
+    for (int i = 0; i < 4; i++)
+        may_be_refused(haft_scope_spawn(s, panics_with_a_payload, &payloads[i], .kind = *kind));
+    return 0;
+}
+
+SCENARIO("of children that panic without memory the owner is told one, and all payloads are dropped")
+{
+    for_each_kind(kind) {
+        haft_panic_info panic;
+        haft_kind of = kind;
+        atomic_store(&drops, 0);
+        int rc = haft_catch(has_children_that_panic, &of, &panic);
+        check_msg(rc == HAFT_EPANIC || atomic_load(&faults_state.refused) > 0, "%s", haft_errname(rc));
+        if (rc == HAFT_EPANIC)
+            haft_panic_drop(&panic);
+        check(atomic_load(&drops) == 4 || atomic_load(&faults_state.refused) > 0);
+    }
+}
+
+static int leaves_by_pthread_exit(void)
+{
+    pthread_exit(NULL);
+}
+
+SCENARIO("a job that is left by pthread_exit has ended")
+{
+    for_each_kind(kind) {
+        if (kind == HAFT_TASK)
+            continue; /* its thread is not its own */
+        haft_handle h = haft_spawn(leaves_by_pthread_exit, HAFT_NO_FRAME, .kind = kind);
+        int rc = haft_join(&h);
+        check_msg(rc == HAFT_EPANIC || is_refusal(rc), "%s", haft_errname(rc));
+    }
+}
+
 SCENARIO("waits with deadlines end in time")
 {
     {

@@ -93,11 +93,11 @@ static void wait_for_memory(size_t wanted, const char *what)
 
 enum { MANY = 100000 };
 
-/* Ten percent of what the process had, or of two megabytes, if it had less: pages of the program and of the allocator
+/* Ten percent of what the process had, or of three megabytes, if it had less: pages of the program and of the allocator
  * come in at any time. */
 static size_t a_little_more_than(size_t before)
 {
-    return before + (before > 2 << 20 ? before : 2 << 20) / 10;
+    return before + (before > 3 << 20 ? before : 3 << 20) / 10;
 }
 
 static bool is_spare(void)
@@ -401,7 +401,7 @@ static int comes_and_goes(const unsigned *seed)
 
 static void storm(unsigned workers)
 {
-    haft_runtime *runtime = haft_runtime_new(.workers = workers);
+    haft_runtime *runtime = haft_runtime_new(.workers = workers, .grace = 10 * HASTE * HAFT_S);
     check_ptr(runtime, !=, NULL);
     haft_handle hs[3];
     for (unsigned i = 0; i < 3; i++)

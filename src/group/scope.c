@@ -113,13 +113,8 @@ void haft__scope_child_ended(void *group, haft__job *job)
     int code = haft__job_reap(job, NULL, 0, NULL);
 
     lock_scope(s);
-    if (panic != NULL) { /* the owner frees them: a payload's dropper is user code, and this job is gone already */
-        panic->next = NULL;
-        haft__panic **end = (haft__panic **)(void *)&s->panic_;
-        while (*end != NULL)
-            end = &(*end)->next;
-        *end = panic;
-    }
+    if (panic != NULL) /* the owner frees them: a payload's dropper is user code, and this job is gone already */
+        haft__panic_append((haft__panic **)(void *)&s->panic_, panic);
     note_failure(s, code);
     haft__record *owner = --s->running_ == 0 && s->waiting_ != 0 ? s->owner_ : NULL;
     unlock_scope(s);
@@ -272,9 +267,7 @@ static void end_scope(haft_block *block)
     if (panic == NULL)
         return;
     bool is_raised = s->result_ == NULL && me->panicking == NULL;
-    haft__panic *rest = panic->next;
-    panic->next = NULL;
-    free_panics(rest);
+    free_panics(panic->next);
     if (is_raised)
         haft__panic_raise(me, panic);
     haft__panic_free(panic);

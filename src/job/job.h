@@ -283,6 +283,10 @@ _Noreturn void haft__panic_raise(haft__root *root, haft__panic *panic);
 /* Makes and reports a panic of the job that runs here, without raising it. */
 haft__panic *haft__panic_new(const char *file, int line, const char *message);
 void haft__panic_free(haft__panic *panic);
+/* What it says; the payload is the caller's. */
+haft_panic_info haft__panic_take(haft__panic *panic);
+/* Adds one to the end of a chain by `next`. Where memory was short some of a chain's panics may be left out, not all. */
+void haft__panic_append(haft__panic **chain, haft__panic *panic);
 /* A short name for reports: the job's own, or "task 17". */
 void haft__job_describe(const haft__job *job, char *text, size_t size);
 /* Installs the report of stack overflows, once. */

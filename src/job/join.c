@@ -32,10 +32,8 @@ static void outcome_of(haft__job *job, haft_outcome *out)
     memset(out, 0, sizeof *out);
     out->end = (haft_end)job->record.end;
     out->code = job->record.code;
-    if (job->record.end == HAFT_PANICKED) {
-        out->panic = job->panic->info;
-        job->panic->info.payload = NULL;
-    }
+    if (job->record.end == HAFT_PANICKED)
+        out->panic = haft__panic_take(job->panic);
 }
 
 int haft__job_code(const haft__job *job)

@@ -16,7 +16,8 @@
 
 static haft__atomic(haft_panic_hook *) hook;
 
-/* When there is no memory for a panic, this one stands in; what it says is lost, that it happened is not. */
+/* When there is no memory for a panic, this one stands in; what it says is lost, that it happened is not. It may be several
+ * jobs' at once, so nothing is ever written to it. */
 static haft__panic no_memory = { .info = { .message = "a panic, and no memory to say which" } };
 
 static const char *kind_name(const haft__job *job)
@@ -103,11 +104,34 @@ void haft__panic_free(haft__panic *panic)
         haft__os->release(panic);
 }
 
+haft_panic_info haft__panic_take(haft__panic *panic)
+{
+    haft_panic_info info = panic->info;
+    if (panic != &no_memory)
+        panic->info.payload = NULL;
+    return info;
+}
+
+void haft__panic_append(haft__panic **chain, haft__panic *panic)
+{
+    if (*chain == &no_memory)
+        *chain = NULL; /* the other one says more, or the same */
+    else if (panic == &no_memory && *chain != NULL)
+        return;
+    if (panic != &no_memory)
+        panic->next = NULL;
+    while (*chain != NULL)
+        chain = &(*chain)->next;
+    *chain = panic;
+}
+
 void haft_panic_drop(haft_panic_info *panic)
 {
     void *payload = panic->payload;
+    if (payload == NULL)
+        return;
     panic->payload = NULL;
-    if (payload != NULL && panic->payload_drop != NULL)
+    if (panic->payload_drop != NULL)
         panic->payload_drop(payload);
 }
 
@@ -261,10 +285,8 @@ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *out)
     haft__panic *panic = haft__catch_call(here->root, catch_body, &call);
     if (panic == NULL)
         return call.code;
-    if (out != NULL) {
-        *out = panic->info;
-        panic->info.payload = NULL;
-    }
+    if (out != NULL)
+        *out = haft__panic_take(panic);
     haft__panic_free(panic);
     return HAFT_EPANIC;
 }

@@ -186,12 +186,19 @@ static void thread_runs(void *argument)
     haft__thread_enter(&self->thread);
     haft__announce_thread(&self->thread.note);
     haft__os->alternate_stack_enter(&self->thread.signal_stack);
-    bool has_destructor = haft__thread_at_exit(&self->thread, thread_ends) == 0;
+    if (haft__thread_at_exit(&self->thread, thread_ends) != 0) {
+        /* No memory for a key's value. A body that left by pthread_exit would never end, so none begins. */
+        haft__job *job = self->job;
+        haft__root_init(&self->thread.own, &job->record);
+        self->job = NULL;
+        haft__job_refuse(&job->record, HAFT_ENOMEM);
+        self->thread.own.record = NULL;
+        thread_ends(self);
+        return;
+    }
     do
         run(self);
     while (get_call(self));
-    if (!has_destructor) /* no memory for a key's value */
-        thread_ends(self);
 }
 
 static haft__pool *pool_of(haft_runtime *runtime)
