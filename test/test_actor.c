@@ -1016,16 +1016,29 @@ TEST_FROM_EVERY_CALLER("clients outlive an actor and are refused")
 
 /* --- timers ------------------------------------------------------------------------------------------------------- */
 
+/* Sets three timers whose times are in another order. False: it took so long that they may not be. */
+static bool sets_timers(const owner *a, int64_t *start)
+{
+    *start = haft_now();
+    check_int(haft_actor_after(a, 6 * HAFT_MS, add, (&(struct number){ .value = 3 })), ==, 0);
+    check_int(haft_actor_after(a, 2 * HAFT_MS, add, (&(struct number){ .value = 1 })), ==, 0);
+    check_int(haft_actor_after(a, 4 * HAFT_MS, add, (&(struct number){ .value = 2 })), ==, 0);
+    check_int(haft_actor_after(a, INT64_MAX, add, (&(struct number){ .value = 9 })), ==, 0);
+    return haft_now() - *start < 2 * HAFT_MS;
+}
+
 TEST_FROM_EVERY_CALLER("timers are served at their time, in the order of their times")
 {
-    struct state s = { 0 };
+    struct state s;
     owner a;
-    check_int(haft_actor_start(&a, &s), ==, 0);
-    int64_t start = haft_now();
-    check_int(haft_actor_after(&a, 6 * HAFT_MS, add, (&(struct number){ .value = 3 })), ==, 0);
-    check_int(haft_actor_after(&a, 2 * HAFT_MS, add, (&(struct number){ .value = 1 })), ==, 0);
-    check_int(haft_actor_after(&a, 4 * HAFT_MS, add, (&(struct number){ .value = 2 })), ==, 0);
-    check_int(haft_actor_after(&a, INT64_MAX, add, (&(struct number){ .value = 9 })), ==, 0);
+    int64_t start;
+    for (;;) {
+        s = (struct state){ 0 };
+        check_int(haft_actor_start(&a, &s), ==, 0);
+        if (sets_timers(&a, &start))
+            break;
+        check_int(haft_actor_drop(&a), ==, 0);
+    }
     struct number n = { 0 };
     do
         check_int(haft_call(&a, add, &n), ==, 0);
