@@ -35,8 +35,10 @@ static pthread_t waking_thread;
 static inline void wake_and_interrupt(haft__atomic(uint32_t) *word, int count)
 {
     haft__os_linux.futex_wake(word, count);
+    if (!pthread_equal(waking_thread, pthread_self()))
+        return; /* what follows is that thread's own */
     void (*what)(void) = between_wakes;
-    if (what == NULL || !pthread_equal(waking_thread, pthread_self()))
+    if (what == NULL)
         return;
     between_wakes = NULL;
     what();

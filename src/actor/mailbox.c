@@ -390,12 +390,12 @@ static inline __attribute__((always_inline)) int call(const haft_actor_end *end,
     m->caller = me->record;
     const haft__server *own = haft__server_here(me);
     haft__edge edge;
-    edge.at = NULL;
+    edge.is_noted = false;
     if ((HAFT__NOTES_ALL_WAITS || own != NULL) &&
         !haft__actor_begin_wait(a, me, own, "the answer of", &m->fate, HAFT__MESSAGE_ANSWERED, &edge))
         return HAFT_EDEADLK;
     rc = send_and_wait(a, m, me, own);
-    if (edge.at != NULL)
+    if (edge.is_noted)
         haft__edge_leave(&edge);
     return rc;
 }

@@ -11,7 +11,7 @@
 bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, const haft__server *own, const char *what,
                             haft__atomic(uint32_t) *fate, uint32_t over_at, haft__edge *edge)
 {
-    edge->at = NULL;
+    edge->is_noted = false;
     bool is_noted = HAFT__NOTES_ALL_WAITS || (own != NULL && !own->core->is_pool);
     if (me->deadline != INT64_MAX || !is_noted || a->is_pool)
         return true;

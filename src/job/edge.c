@@ -120,13 +120,13 @@ bool haft__edge_enter(haft__edge *edge, const haft__root *me)
     search.me = me;
     search.length = 0;
     edge->root = me;
-    edge->at = NULL;
     haft__lock_acquire(&table_lock);
     searches++;
     bool is_ring = leads_to_me(&search, edge);
     if (!is_ring)
         insert(edge);
     haft__lock_release(&table_lock);
+    edge->is_noted = !is_ring;
     if (is_ring)
         spell_out(&search);
     return !is_ring;
@@ -136,6 +136,7 @@ void haft__edge_enter_anyway(haft__edge *edge, const haft__root *me)
 {
     edge->root = me;
     edge->seen = 0;
+    edge->is_noted = true;
     haft__lock_acquire(&table_lock);
     insert(edge);
     haft__lock_release(&table_lock);
@@ -143,7 +144,7 @@ void haft__edge_enter_anyway(haft__edge *edge, const haft__root *me)
 
 void haft__edge_leave(haft__edge *edge)
 {
-    if (edge->at == NULL)
+    if (!edge->is_noted)
         return;
     haft__lock_acquire(&table_lock);
     *edge->at = edge->next;

@@ -24,6 +24,7 @@ typedef struct haft__edge {
     uint32_t (*whose)(const struct haft__edge *edge);
     bool (*is_held_by)(const struct haft__edge *edge, const haft__root *other); /* or null */
     bool heeds_abort;
+    bool is_noted; /* it was entered: the waiter's own, unlike its place */
 
     /* Of haft__edge_to_job. */
     haft__record *job;
@@ -32,7 +33,7 @@ typedef struct haft__edge {
     uint32_t over_at;
 
     /* The table's. */
-    struct haft__edge *next, **at; /* at is null in no table */
+    struct haft__edge *next, **at;
     const haft__root *root;
     uint64_t seen; /* by that search */
 } haft__edge;
@@ -45,7 +46,7 @@ haft__edge haft__edge_to_job(const char *what, haft__record *job, uint32_t gener
 bool haft__edge_enter(haft__edge *edge, const haft__root *me);
 /* The same for a wait that cannot be refused: others find it. */
 void haft__edge_enter_anyway(haft__edge *edge, const haft__root *me);
-/* Before the caller goes on to do anything that whose or is_held_by looks at. Nothing happens if `at` is null. */
+/* Before the caller goes on to do anything that whose or is_held_by looks at. Nothing happens if it was not entered. */
 void haft__edge_leave(haft__edge *edge);
 
 #endif

@@ -170,7 +170,7 @@ static uint32_t owner_waited_for(const haft__edge *edge)
 /* Notes the wait in the checked build. False: it would close a ring. */
 static bool begin_wait(haft__edge *edge, const haft_mutex *m, const haft__root *me, enum how how)
 {
-    edge->at = NULL;
+    edge->is_noted = false;
     if (!HAFT__NOTES_ALL_WAITS || (how == ABORTABLY && me->deadline != INT64_MAX))
         return true;
     *edge =
