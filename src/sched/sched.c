@@ -33,12 +33,31 @@ static bool injection_is_empty(haft__sched *s)
     return haft__load_relaxed(&s->injected) == NULL && haft__load_relaxed(&s->injection_count) == 0;
 }
 
+/* The workers of one scheduler, kept with it for ever: a late waker may still look at them. When a bigger set is needed
+ * the smaller one stays where it is. Wakers, who may be late, know the set and how many it has in use from `shown`. */
+struct haft__worker_block {
+    struct haft__worker_block *smaller;
+    unsigned capacity;
+    haft__atomic(unsigned) used;
+    haft__worker workers[];
+};
+
+/* Acquire: partner of the release in haft__sched_init. */
+static struct haft__worker_block *shown_workers(haft__sched *s, unsigned *count)
+{
+    struct haft__worker_block *block = haft__load_acquire(&s->shown);
+    *count = haft__load_relaxed(&block->used);
+    return block;
+}
+
 static bool shared_work_is_visible(haft__sched *s)
 {
     if (!injection_is_empty(s))
         return true;
-    for (unsigned i = 0; i < s->count; i++)
-        if (haft__ring_length(&s->workers[i]) != 0 || haft__load_relaxed(&s->workers[i].oldest_offer) != NULL)
+    unsigned count;
+    struct haft__worker_block *block = shown_workers(s, &count);
+    for (unsigned i = 0; i < count; i++)
+        if (haft__ring_length(&block->workers[i]) != 0 || haft__load_relaxed(&block->workers[i].oldest_offer) != NULL)
             return true;
     return false;
 }
@@ -49,8 +68,10 @@ void haft__sched_wake_one(haft__sched *s)
         uint32_t none = 0;
         if (!haft__cas_relaxed(&s->searchers, &none, 1))
             return;
-        for (unsigned i = 0; i < s->count; i++)
-            if (wake_worker(&s->workers[i], HAFT__WOKEN))
+        unsigned count;
+        struct haft__worker_block *block = shown_workers(s, &count);
+        for (unsigned i = 0; i < count; i++)
+            if (wake_worker(&block->workers[i], HAFT__WOKEN))
                 return;
         /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker
          * have relied on the searcher: look again, after the subtraction is visible. */
@@ -70,8 +91,10 @@ static void notify_from_outside(haft__sched *s)
 void haft__sched_has_spare(haft__sched *s)
 {
     haft__fence_full(); /* partner: the heavy fence of a worker that goes to sleep; it then looks at what is spare */
-    for (unsigned i = 0; i < s->count; i++)
-        if (wake_worker(&s->workers[i], HAFT__CALLED))
+    unsigned count;
+    struct haft__worker_block *block = shown_workers(s, &count);
+    for (unsigned i = 0; i < count; i++)
+        if (wake_worker(&block->workers[i], HAFT__CALLED))
             return;
 }
 
@@ -928,14 +951,6 @@ static void worker_thread(void *argument)
     worker_runs(argument);
 }
 
-/* The workers of one scheduler, kept with it for ever: a late waker may still look at them. When a bigger set is needed
- * the smaller one stays where it is. */
-struct haft__worker_block {
-    struct haft__worker_block *smaller;
-    unsigned capacity;
-    haft__worker workers[];
-};
-
 static struct haft__worker_block *block_new(haft__sched *s, unsigned capacity)
 {
     size_t size = sizeof(struct haft__worker_block) + capacity * sizeof(haft__worker);
@@ -974,6 +989,8 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
         s->workers = block->workers;
     }
     s->count = count;
+    haft__store_relaxed(&s->block->used, count); /* never beyond its capacity */
+    haft__store_release(&s->shown, s->block);
     s->run = run;
     /* Queues, words and counters are at rest, and those that a late waker counts in are his to set right. */
     for (unsigned i = 0; i < count; i++) {

@@ -134,6 +134,7 @@ typedef struct haft__sched {
     haft__worker *workers;
     struct haft__worker_block *block; /* what they lie in */
     unsigned count;
+    haft__atomic(struct haft__worker_block *) shown; /* to whoever wakes, perhaps after the end and a new beginning */
     /* Runs the record, whose root is bound and current, to its end; if the root is_refused, ends it without running.
      * The record may be recycled when it returns. */
     void (*run)(haft__record *);
