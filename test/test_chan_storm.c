@@ -306,7 +306,8 @@ static int receive_some(struct player *p)
     return 0;
 }
 
-TEST_FROM_EVERY_CALLER("when both sides drop their ends at any moment, every value has one fate and nothing is left")
+TEST_LONG_FROM_EVERY_CALLER(
+    "when both sides drop their ends at any moment, every value has one fate and nothing is left")
 {
     uint64_t chance = choose_seed();
     for (size_t left = rounds(150, 20000); left > 0; left--) {

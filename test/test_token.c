@@ -361,8 +361,10 @@ static int live_below(struct branch *s)
             int rc = haft_join(&hs[i]);
             check(rc == 0 || rc == HAFT_EABORTED);
         }
-    if (haft_token_is_cancelled(s->above))
-        check(haft_token_is_cancelled(&own));
+    if (haft_token_is_cancelled(s->above)) { /* by somebody who may just be on his way down */
+        HAFT_SHIELD;
+        check_int(haft_token_wait(&own), ==, 0);
+    }
     haft_token_callback_drop(&c);
     check_int(atomic_load(&calls), <=, haft_token_is_cancelled(&own));
     return 0;
