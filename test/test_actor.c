@@ -1083,6 +1083,54 @@ TEST_FROM_EVERY_CALLER("a periodic message keeps its frame from turn to turn, an
     check_int(atomic_load(&frames_dropped), ==, 1);
 }
 
+/* Takes n timers out, checks that they come in the order of their times, those of one time in the order in which they
+ * were set, and leaves them in a list. */
+static void take_in_order(haft__actor *a, size_t n, haft__link *taken)
+{
+    int64_t due = INT64_MIN;
+    uint64_t order = 0;
+    for (size_t i = 0; i < n; i++) {
+        haft__message *m = haft__actor_take_timer(a);
+        check(m != NULL);
+        check(m->due > due || (m->due == due && m->order > order));
+        due = m->due;
+        order = m->order;
+        haft__list_append(taken, &m->link);
+    }
+}
+
+TEST("any number of timers, set and taken out in any order, come in the order of their times")
+{
+    struct state s = { 0 };
+    owner a;
+    atomic_store(&frames_dropped, 0);
+    check_int(haft_actor_start(&a, &s), ==, 0);
+    size_t n = rounds(20000, 200000);
+    uint32_t chance = 1;
+    for (size_t i = 0; i < n; i++) {
+        chance = chance * 1664525 + 1013904223;
+        int64_t later = i % 4 == 0 ? INT64_MAX : 3600 * HAFT_S + (int64_t)(chance >> 8) * HAFT_US;
+        check_int(haft_actor_after(&a, later, add, (&(struct number){ .value = 1 }), .drop = NUMBER_DROP), ==, 0);
+    }
+    haft__actor *core = a.end_.core_;
+    haft__link taken, *link;
+    haft__list_init(&taken);
+    haft__lock_acquire(&core->lock);
+    for (size_t part = n; part > 0; part /= 2) {
+        take_in_order(core, part, &taken);
+        while ((link = haft__list_take(&taken)) != NULL)
+            haft__actor_set_timer(core, HAFT__CONTAINER(link, haft__message, link));
+    }
+    take_in_order(core, n, &taken);
+    check_ptr(haft__actor_take_timer(core), ==, NULL);
+    while ((link = haft__list_take(&taken)) != NULL)
+        haft__actor_set_timer(core, HAFT__CONTAINER(link, haft__message, link));
+    haft__lock_release(&core->lock);
+    check_int(haft_actor_join(&a, &s), ==, 0);
+    check_int(s.sum, ==, 0);
+    check_uint((size_t)atomic_load(&frames_dropped), ==, n);
+}
+
 TEST_FROM_EVERY_CALLER("pending timers are discarded when the actor drains, and a full mailbox only delays them")
 {
     atomic_store(&frames_dropped, 0);

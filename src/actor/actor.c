@@ -75,8 +75,8 @@ static void message_left(haft__server *s)
     haft__message *cast = s->running;
     s->running = NULL;
     if (cast != NULL) {
-        haft__list_append(&a->timers, &cast->link);
         cast->due = INT64_MAX;
+        haft__actor_set_timer(a, cast);
     }
     haft__lock_release(&a->lock);
     haft__record *caller = haft__actor_answer_left(s);
@@ -189,7 +189,6 @@ haft__actor *haft__actor_new(size_t room, const void *state, size_t size, size_t
     haft__list_init(&a->ordinary);
     haft__list_init(&a->casters);
     haft__list_init(&a->spare);
-    haft__list_init(&a->timers);
     haft__list_init(&a->servers);
     return a;
 }

@@ -86,8 +86,14 @@ typedef struct haft__message {
     /* A call's. */
     haft__atomic(uint32_t) fate;
     haft_end end; /* once answered; HAFT_NOT_STARTED: code tells why */
-    int code;
-    haft_panic_info *panic;      /* where the caller wants it told, or null */
+    union {
+        int code;
+        unsigned way; /* of one in `timers`; see timers.c */
+    };
+    union {
+        haft_panic_info *panic; /* where the caller wants it told, or null */
+        uint64_t order;         /* of one in `timers` */
+    };
     struct haft__server *server; /* whose `current` it is */
     haft__lane *lane;            /* of its own, for its key; null: it has none */
     /* A cast's or timer's. */
@@ -141,7 +147,8 @@ typedef struct haft_actor_core {
     haft__link casters;
     haft__link spare; /* nodes of casts */
     size_t spare_count;
-    haft__link timers; /* the next one first */
+    haft__message *timers; /* the next one */
+    uint64_t timers_set;
 
     haft__server *idle;
     haft__link servers; /* whose jobs live, those that were aborted and not woken yet first */
@@ -183,8 +190,6 @@ void haft__actor_closed(haft__actor *a);
 haft__record *haft__actor_release_room(haft__actor *a);
 /* Queues every timer that is due and has room. The lock is held. */
 void haft__actor_run_timers(haft__actor *a);
-/* Puts a timer in its place. The lock is held. */
-void haft__actor_set_timer(haft__actor *a, haft__message *m);
 /* Puts the node of a cast back; what does not fit in is returned, to be released without the lock. The lock is held. */
 haft__message *haft__actor_keep_node(haft__actor *a, haft__message *m);
 void haft__actor_free_node(haft__message *m);
@@ -222,6 +227,13 @@ void haft__lane_begin(haft__server *s, haft__message *m);
 haft__message *haft__lane_leave(haft__lane *lane);
 /* Takes one lane out of the tree, and its messages into the queue. False: there is none. */
 bool haft__lane_empty_one(haft__actor *a);
+
+/* --- timers.c --- */
+
+/* Puts a timer in its place. The lock is held. */
+void haft__actor_set_timer(haft__actor *a, haft__message *m);
+/* The next timer, taken out, or null. The lock is held. */
+haft__message *haft__actor_take_timer(haft__actor *a);
 
 /* --- worker.c --- */
 

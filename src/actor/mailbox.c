@@ -480,22 +480,11 @@ int haft_call_outcome_raw(const haft_actor_end *end, haft_actor_fn *body, void *
 
 /* --- timers ------------------------------------------------------------------------------------------------------- */
 
-void haft__actor_set_timer(haft__actor *a, haft__message *m)
-{
-    haft__link *before = a->timers.previous; /* late ones are usual: look from the end */
-    while (before != &a->timers && HAFT__CONTAINER(before, haft__message, link)->due > m->due)
-        before = before->previous;
-    haft__list_append(before->next, &m->link);
-}
-
 void haft__actor_run_timers(haft__actor *a)
 {
     int64_t now = haft__os->now();
-    while (!haft__list_is_empty(&a->timers) && a->used < a->capacity) {
-        haft__message *m = HAFT__CONTAINER(a->timers.next, haft__message, link);
-        if (m->due > now)
-            return;
-        haft__list_remove(&m->link);
+    while (a->timers != NULL && a->timers->due <= now && a->used < a->capacity) {
+        haft__message *m = haft__actor_take_timer(a);
         a->used++;
         m->takes_room = true;
         count_queued(a);
@@ -530,7 +519,7 @@ static int schedule(const haft_actor_end *end, int64_t nanoseconds, bool repeats
         rc = HAFT_ECLOSED;
     } else {
         haft__actor_set_timer(a, m);
-        if (a->timers.next == &m->link)
+        if (a->timers == m)
             server = haft__actor_take_idle(a);
     }
     haft__lock_release(&a->lock);

@@ -94,8 +94,8 @@ static void wait_idle(haft__server *s, haft__root *me)
     haft__actor *a = s->core;
     enter_idle(s);
     /* Without room its caster is on the way, and wakes a server. */
-    if (!haft__list_is_empty(&a->timers) && a->used < a->capacity)
-        me->deadline = HAFT__CONTAINER(a->timers.next, haft__message, link)->due;
+    if (a->timers != NULL && a->used < a->capacity)
+        me->deadline = a->timers->due;
     haft__record *answered = s->to_wake;
     s->to_wake = NULL;
     haft__lock_release(&a->lock);
@@ -128,7 +128,7 @@ static haft__message *next(haft__server *s, haft__root *me, unsigned *turns)
         }
         if (haft__refusal_on_entry(me) != 0 || a->is_dead || a->is_pausing || (a->is_pool && is_surplus(a)))
             return NULL;
-        if (!haft__list_is_empty(&a->timers) && !a->is_closing)
+        if (a->timers != NULL && !a->is_closing)
             haft__actor_run_timers(a);
         haft__message *m = take_queued(a);
         if (m != NULL || a->is_closing)
@@ -375,27 +375,24 @@ static void empty_lanes(haft__actor *a)
     }
 }
 
-static void dispose_of_queue(haft__actor *a, haft__link *queue)
+/* What is queued, then what waits for its time, taken out, or null. */
+static haft__message *take_any(haft__actor *a)
 {
-    for (;;) {
-        haft__lock_acquire(&a->lock);
-        haft__link *link = haft__list_take(queue);
-        if (link != NULL && queue != &a->timers)
-            a->queued--;
-        haft__lock_release(&a->lock);
-        if (link == NULL)
-            return;
-        haft__message *m = HAFT__CONTAINER(link, haft__message, link);
-        drop_frame(m);
-        haft__actor_free_node(m);
-    }
+    haft__lock_acquire(&a->lock);
+    haft__message *m = take_queued(a);
+    if (m == NULL)
+        m = haft__actor_take_timer(a);
+    haft__lock_release(&a->lock);
+    return m;
 }
 
 static void dispose_of_messages(haft__actor *a)
 {
-    dispose_of_queue(a, &a->urgent);
-    dispose_of_queue(a, &a->ordinary);
-    dispose_of_queue(a, &a->timers);
+    haft__message *m;
+    while ((m = take_any(a)) != NULL) {
+        drop_frame(m);
+        haft__actor_free_node(m);
+    }
 }
 
 void haft__actor_dispose(haft__actor *a)
