@@ -1006,3 +1006,33 @@ TEST_FROM_EVERY_CALLER("a wake and a deadline at once make one return, and a wak
         check_int(f.woken, >, 0);
     }
 }
+
+/* --- what an abort carries ---------------------------------------------------------------------------------------- */
+
+struct reason {
+    const int *number; /* plain, so that the thread sanitizer has its say */
+    _Atomic bool *begun;
+};
+
+static int asks_for_the_reason(struct reason *r)
+{
+    atomic_store(r->begun, true);
+    while (haft_yield() == 0)
+        ;
+    return *r->number;
+}
+
+TEST_FROM_EVERY_CALLER("a job that is told of an abort sees what was done before it")
+{
+    for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
+        int number = 0;
+        _Atomic bool begun = false;
+        haft_outcome out;
+        haft_handle h = haft_spawn(asks_for_the_reason, (&(struct reason){ &number, &begun }), .kind = kind);
+        until(atomic_load(&begun));
+        number = 7;
+        check_int(haft_abort(h), ==, 0);
+        check_int(haft_join_outcome(&h, HAFT_NO_FRAME, &out), ==, 0);
+        check_int(out.code, ==, 7);
+    }
+}

@@ -189,8 +189,8 @@ HAFT_API_ int haft_wait(haft_handle h);
 HAFT_API_ bool haft_is_finished(haft_handle h);
 
 /* Asks the job to end: a job that has not begun never will, and a waiting one is told at its suspension point by
- * HAFT_ECANCELED. A job that has ended is not changed, nor is one that never waits again. Idempotent. Returns 0,
- * also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal
+ * HAFT_ECANCELED, and then sees what the first caller did before. A job that has ended is not changed, nor is one that
+ * never waits again. Idempotent. Returns 0, also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal
  * handler. */
 HAFT_API_ int haft_abort(haft_handle h);
 

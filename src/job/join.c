@@ -140,8 +140,8 @@ bool haft__job_give_up(haft__job *job)
         state = haft__load_acquire(&job->record.state); /* partner of the release of DONE */
         if ((state & HAFT__DONE) != 0)
             return false;
-        /* Relaxed: a claim that waits has written nothing into the job. */
-    } while (!haft__cas_weak_relaxed(&job->record.state, &state, state & ~CLAIM));
+        /* Release: partner of the acquire in claim; what this claimer has read of the job, the next one may reap. */
+    } while (!haft__cas_weak_release(&job->record.state, &state, state & ~CLAIM));
     return true;
 }
 
@@ -419,14 +419,14 @@ bool haft_is_finished(haft_handle h)
 
 bool haft__job_mark_aborted(haft__record *record, uint64_t generation)
 {
-    /* Relaxed: the flag alone is told, and the fence behind it orders it. */
     uint64_t state = haft__load_relaxed(&record->state);
     do {
         if (!is_generation(state, generation))
             return false;
         if ((state & (HAFT__DONE | HAFT__ABORT)) != 0)
             return true;
-    } while (!haft__cas_weak_relaxed(&record->state, &state, state | HAFT__ABORT));
+        /* Release: partner of the acquire in haft__is_aborted_here. */
+    } while (!haft__cas_weak_release(&record->state, &state, state | HAFT__ABORT));
     return true;
 }
 

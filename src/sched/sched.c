@@ -901,7 +901,9 @@ static void idle(haft__worker *w)
         }
         if (w->is_searching && record != NULL) {
             w->is_searching = false;
-            if (haft__fetch_sub_relaxed(&s->searchers, 1) == 1)
+            /* Sequentially consistent: a producer who still saw the searcher wakes nobody, so the look for sleepers in
+             * notify must not come before the subtraction, and the fence there is a light one. */
+            if (haft__fetch_sub_seq_cst(&s->searchers, 1) == 1)
                 haft__sched_notify(s);
         }
         if (record == NULL)

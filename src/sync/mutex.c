@@ -8,9 +8,10 @@
  * somebody to wake, unless AWAKE: a woken waiter is on its way and will compete. POISONED stays until healed. PANICKING:
  * the holder was panicking already when it locked.
  *
- * Locking is one compare-exchange that finds no owner; unlocking one that puts none, if there is nobody to wake. The rest
- * happens under the queue's lock: only there are WAITERS and AWAKE set and cleared, so they hold still for an owner that
- * has the lock.
+ * Locking is one compare-exchange that finds no owner. Acquire: partner of the release in which the last holder put no
+ * owner. Release: whoever reads the owner's number finds that record. Unlocking is one that puts none, if there is
+ * nobody to wake. The rest happens under the queue's lock: only there are WAITERS and AWAKE set and cleared, so they
+ * hold still for an owner that has the lock.
  *
  *  - A waiter stays in the queue until it owns the mutex or is refused; woken, it competes from there, and if it
  *    loses it keeps its place. It parks only after seeing, under the lock, an owner whose unlock will come to the queue: one
@@ -87,10 +88,9 @@ static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
 {
     unsigned pauses = 4;
     for (unsigned i = 0; i < HAFT__MUTEX_SPINS; i++) {
-        *state = haft__load_relaxed(state_of(m));
+        *state = haft__load_acquire(state_of(m)); /* partner: the release of the locker; its record is looked at */
         if (owner_of(*state) == 0) {
-            /* Acquire: partner of the release in which the last holder put no owner. */
-            if (haft__cas_acquire(state_of(m), state, *state | mine))
+            if (haft__cas_acq_rel_retry(state_of(m), state, *state | mine))
                 return true;
             continue;
         }
@@ -120,7 +120,7 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
         } else {
             next |= WAITERS;
         }
-    } while (!haft__cas_weak_acquire(state_of(m), &state, next)); /* as in spin */
+    } while (!haft__cas_weak_acq_rel_retry(state_of(m), &state, next));
     *seen = state;
     c->has_lost |= c->is_awake;
     c->is_awake = false;
@@ -234,7 +234,7 @@ int haft_mutex_lock(haft_mutex *m)
         return lock_first(m);
     haft__root *me = here->root;
     uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acquire(state_of(m), &state, as_owner(me)), 1))
+    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, UNCONDITIONALLY);
 }
@@ -248,7 +248,7 @@ int haft_mutex_lock_abortable(haft_mutex *m)
     if (rc != 0)
         return rc;
     uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acquire(state_of(m), &state, as_owner(me)), 1))
+    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, ABORTABLY);
 }
@@ -268,7 +268,7 @@ int haft_mutex_try_lock(haft_mutex *m)
         return HAFT_EFORKED;
     uint32_t state = haft__load_relaxed(state_of(m));
     while (owner_of(state) == 0)
-        if (haft__cas_weak_acquire(state_of(m), &state, state | as_owner(me)))
+        if (haft__cas_weak_acq_rel_retry(state_of(m), &state, state | as_owner(me)))
             return held(m, me, state);
     return HAFT_EAGAIN;
 }
@@ -287,8 +287,8 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
     haft__lock *lock = haft__lock_at(&m->lock_);
     haft__lock_acquire(lock);
     contender *first = (contender *)(void *)m->waiters_;
-    /* The caller owns the mutex and the lock is held, so nobody else changes the state. A stored state that still has an
-     * owner is relaxed: nobody takes the mutex by it, and whom it is handed to looks under the lock. */
+    /* The caller owns the mutex and the lock is held, so nobody else changes the state. A state that still has the
+     * same owner is stored relaxed: nobody takes the mutex by it. */
     uint32_t state = haft__load_relaxed(state_of(m));
     poison |= state & POISONED;
     if (first == NULL) {
@@ -301,7 +301,8 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
         uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
         haft__queue_remove(&m->waiters_, &first->waiter);
         haft__store_relaxed(&first->waiter.arm.is_done, 1);
-        haft__store_relaxed(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
+        /* Release: of the record to whoever reads its number. */
+        haft__store_release(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
     } else {
         first->is_awake = true;
         haft__store_release(state_of(m), poison | WAITERS | AWAKE); /* partner: whoever takes it past the queue */

@@ -64,10 +64,15 @@ static inline bool haft__wins_wake(haft__record *record)
     }
 }
 
-/* Is this abort to be heeded here? */
+/* Is an abort to be heeded here? */
 static inline bool haft__is_aborted_here(const haft__root *root)
 {
-    return root->shields == 0 && root->record != NULL && (haft__load_relaxed(&root->record->state) & HAFT__ABORT) != 0;
+    if (root->shields != 0 || root->record == NULL ||
+        __builtin_expect((haft__load_relaxed(&root->record->state) & HAFT__ABORT) == 0, 1))
+        return false;
+    /* Acquire: partner of the release of the aborter; the job that is told sees what was done before the abort. */
+    (void)haft__load_acquire(&root->record->state);
+    return true;
 }
 
 /* HAFT_ECANCELED, HAFT_ETIMEDOUT, or 0: go on waiting. Whoever returns it to the user passes it through haft__tell. */
