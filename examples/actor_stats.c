@@ -46,10 +46,14 @@ int main(void)
     if (rc == 0)
         rc = haft_sleep(3 * HAFT_MS); /* so long the last of them waits */
     haft_event_set(&go);
-    haft_call(&a, works, &wrong); /* comes back when the others are done */
+    if (rc == 0)
+        haft_call(&a, works, &wrong); /* comes back when the others are done */
 
     haft_actor_statistics stats;
-    rc = haft_actor_stats(&a, &stats);
+    if (rc == 0)
+        rc = haft_actor_stats(&a, &stats);
+    if (rc != 0)
+        return 1;
     printf("served %" PRIu64 ", %" PRIu64 " of them panicked\n", stats.served, stats.panicked);
     printf("queued: %zu now, 4 or 5 at most: %s\n", stats.queued, stats.most_queued >= 4 ? "yes" : "no");
     printf("one waited at least 3 ms: %s\n", stats.longest_wait >= 3 * HAFT_MS ? "yes" : "no");

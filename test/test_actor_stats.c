@@ -17,11 +17,15 @@ struct gate {
     _Atomic int entered;
 };
 
-static int occupy(struct state *s, struct gate *const *gate)
+struct through {
+    struct gate *gate;
+};
+
+static int occupy(struct state *s, const struct through *t)
 {
     (void)s;
-    (*gate)->inside = haft_self();
-    atomic_store(&(*gate)->entered, 1);
+    t->gate->inside = haft_self();
+    atomic_store(&t->gate->entered, 1);
     return haft_park();
 }
 
@@ -49,7 +53,8 @@ TEST_FROM_EVERY_CALLER("an actor counts what is queued and what it has served, a
     owner a;
     HAFT_CLIENT(struct state) c;
     haft_actor_statistics stats;
-    struct gate gate = { 0 }, *to_gate = &gate;
+    struct gate gate = { 0 };
+    const struct through to_gate = { &gate };
     check_int(haft_actor_start(&a, &s, .on_panic = HAFT_KEEP_SERVING), ==, 0);
     check_int(haft_client_of(&a, &c), ==, 0);
     check_int(haft_actor_stats(&a, &stats), ==, 0);
@@ -91,15 +96,13 @@ TEST_FROM_EVERY_CALLER("asked to measure, an actor and a pool tell how long mess
     owner a;
     pool p;
     haft_actor_statistics stats[2];
-    struct gate gates[2] = { 0 }, *to_gate;
+    struct gate gates[2] = { 0 };
     int64_t nap = 2 * HAFT_MS;
     check_int(haft_actor_start(&a, &s, .measure = true), ==, 0);
     check_int(haft_pool_start(&p, &s, .measure = true, .workers = 1), ==, 0);
     int64_t start = haft_now();
-    to_gate = &gates[0];
-    check_int(haft_cast(&a, occupy, &to_gate), ==, 0);
-    to_gate = &gates[1];
-    check_int(haft_cast(&p, occupy, &to_gate), ==, 0);
+    check_int(haft_cast(&a, occupy, (&(struct through){ &gates[0] })), ==, 0);
+    check_int(haft_cast(&p, occupy, (&(struct through){ &gates[1] })), ==, 0);
     until(atomic_load(&gates[0].entered) && atomic_load(&gates[1].entered));
     check_int(haft_cast(&a, count_one, HAFT_NO_FRAME), ==, 0);
     check_int(haft_pool_cast_keyed(&p, 1, count_one, HAFT_NO_FRAME), ==, 0);
@@ -115,7 +118,7 @@ TEST_FROM_EVERY_CALLER("asked to measure, an actor and a pool tell how long mess
     for (int i = 0; i < 2; i++) {
         check_uint(stats[i].served, ==, 3 + (uint64_t)i);
         check_int(stats[i].longest_wait, >=, 3 * HAFT_MS);
-        check_int(stats[i].waited, >=, (1 + i) * 3 * HAFT_MS);
+        check_int(stats[i].waited, >=, (int64_t)(1 + i) * 3 * HAFT_MS);
         check_int(stats[i].longest_work, >=, 3 * HAFT_MS);
         check_int(stats[i].worked, >=, 5 * HAFT_MS);
         check_int(stats[i].longest_wait, <=, all);
@@ -131,7 +134,8 @@ TEST_FROM_EVERY_CALLER("a timer's message waits from when it was due")
     struct state s = { 0 };
     owner a;
     haft_actor_statistics stats;
-    struct gate gate = { 0 }, *to_gate = &gate;
+    struct gate gate = { 0 };
+    const struct through to_gate = { &gate };
     check_int(haft_actor_start(&a, &s, .measure = true), ==, 0);
     check_int(haft_cast(&a, occupy, &to_gate), ==, 0);
     until(atomic_load(&gate.entered));

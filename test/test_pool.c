@@ -875,9 +875,13 @@ TEST_FROM_EVERY_CALLER("what makes no sense is refused, and the pool is null")
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-static int calls_to_meet(const owner **p)
+struct meeter {
+    const owner *pool;
+};
+
+static int calls_to_meet(const struct meeter *m)
 {
-    return haft_pool_call(*p, meets_others, (&(struct meeting){ 3 }));
+    return haft_pool_call(m->pool, meets_others, (&(struct meeting){ 3 }));
 }
 
 TEST("once it is warm, a pool allocates nothing for calls and casts, with keys or without")
@@ -886,11 +890,10 @@ TEST("once it is warm, a pool allocates nothing for calls and casts, with keys o
     faults_begin();
     struct state s = { 0 };
     owner p;
-    const owner *pool = &p;
     check_int(haft_pool_start(&p, &s, .workers = 3), ==, 0);
     haft_handle callers[3]; /* so that each worker has served a call */
     for (int i = 0; i < 3; i++)
-        callers[i] = haft_spawn(calls_to_meet, &pool);
+        callers[i] = haft_spawn(calls_to_meet, (&(struct meeter){ &p }));
     for (int i = 0; i < 3; i++)
         check_int(haft_join(&callers[i]), ==, 0);
     struct number n = { .value = 1 };

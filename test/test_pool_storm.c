@@ -325,7 +325,7 @@ static void end_in_storms(void)
     uint64_t chance = choose_seed();
     for (size_t round = rounds(10, 300); round > 0; round--)
         for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
-            open_ledger(SENDERS * 60);
+            open_ledger((size_t)SENDERS * 60);
             end_in_a_storm(kind, &chance, 60);
             close_ledger();
         }

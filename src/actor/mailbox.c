@@ -382,6 +382,7 @@ static inline __attribute__((always_inline)) int call(const haft_actor_end *end,
     haft__actor *a = end->core_;
     haft__lane lane;
     if (what->key != NULL && a->is_pool) {
+        /* cppcheck-suppress autoVariables ; the message lives no longer */
         m->lane = &lane;
         haft__lane_of(&lane, *what->key);
     }
