@@ -529,6 +529,40 @@ TEST_ON_A_VIRTUAL_CLOCK("a child that is added while those before it wait to be 
     check_events(&s, "abABabcCBA");
 }
 
+/* Too large for a descriptor, so that each run needs memory. */
+struct large {
+    int *n;
+    bool lastingly;
+    char more[80];
+};
+
+static int dies_for_want_of_memory(struct large *l)
+{
+    if (++*l->n == 1) {
+        fake_os.is_out_of_memory = l->lastingly;
+        fake_os.fail_allocation = 1;
+    }
+    return -1;
+}
+
+TEST_ON_A_VIRTUAL_CLOCK("a child that cannot be started again for want of memory has died once more")
+{
+    for (int lastingly = 0; lastingly < 2; lastingly++) {
+        haft_supervisor *sup = haft_supervisor_new(.restarts = 3, .within = 3600 * HAFT_S, .backoff = 10 * HAFT_MS);
+        int n = 0;
+        struct large l = { .n = &n, .lastingly = lastingly };
+        check_int(haft_supervise(sup, dies_for_want_of_memory, &l, .name = "l"), ==, 0);
+        check_int(haft_supervisor_wait(sup), ==, lastingly ? HAFT_ENOMEM : -1);
+        fake_os.is_out_of_memory = false;
+        check_int(n, ==, lastingly ? 1 : 3); /* four deaths */
+        haft_child_info info;
+        check_int(haft_supervisor_child(sup, "l", &info), ==, 0);
+        check_int(info.last.end, ==, lastingly ? HAFT_NOT_STARTED : HAFT_RETURNED);
+        check_uint(info.restarts, ==, n - 1);
+        check_int(haft_supervisor_drop(&sup), ==, 0);
+    }
+}
+
 /* --- stopping ------------------------------------------------------------------------------------------------------ */
 
 /* Ends a while after it was asked to, or when it is aborted. */
