@@ -93,8 +93,8 @@ HAFT_API_ int haft_actor_start_raw(haft_actor_end *actor, const void *state, siz
  *
  * 0: the frame was moved. The frame is still the caller's in all other cases: HAFT_ECLOSED (it will never be begun: the
  * actor was stopped or has ended), HAFT_ECANCELED, HAFT_ETIMEDOUT, HAFT_ENOMEM, HAFT_EDEADLK (the caller is the worker, and
- * its own mailbox is full, or it would wait for itself over others, as in haft_call), HAFT_EINVAL (frame aligned to more than 64), HAFT_ESTALE (a null end). Suspends. From any
- * thread and job. */
+ * its own mailbox is full, or it would wait for itself over others, as in haft_call), HAFT_EINVAL (frame aligned to more
+ * than 64), HAFT_ESTALE (a null end). Suspends. From any thread and job. */
 HAFT_API_ int haft_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size,
                             size_t alignment, const haft_message_options *options);
 /* The same without waiting, whatever aborts and deadlines say: HAFT_EAGAIN if the mailbox is full. */
@@ -153,16 +153,17 @@ HAFT_API_ int haft_actor_abort_raw(const haft_actor_end *actor);
  * gives up the end, which is null afterwards. Returns 0; HAFT_EPANIC if a body's panic ended the actor; HAFT_EABORTED if an
  * abort did. In all these cases the actor was joined.
  *
- * HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; the actor has been asked to stop and is still owned.
- * HAFT_EDEADLK: called by the worker itself, where haft_actor_stop is meant, or by one that the actor waits for; HAFT_EBUSY: being joined; HAFT_EINVAL: a state
- * of another size; HAFT_ESTALE: a null end. Suspends. From any thread and job. */
+ * HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; the actor is still owned, and has been asked to stop
+ * unless the caller was aborted before. HAFT_EDEADLK: called by the worker itself, where haft_actor_stop is meant, or by
+ * one that the actor waits for; HAFT_EBUSY: being joined; HAFT_EINVAL: a state of another size; HAFT_ESTALE: a null end.
+ * Suspends. From any thread and job. */
 HAFT_API_ int haft_actor_join_raw(haft_actor_end *actor, void *state, size_t size);
 /* haft_actor_join_outcome(&actor, &state, &out): returns only the caller's own code; *out describes the end. */
 HAFT_API_ int haft_actor_join_outcome_raw(haft_actor_end *actor, void *state, size_t size, haft_outcome *out);
 
 /* Stops the actor, waits, shielded, until it has drained and ended, and gives the state to its .drop. For a pointer to an
- * owner; does nothing on a null one. 0; HAFT_EPANIC or HAFT_EABORTED if it had ended so; HAFT_EDEADLK as haft_actor_join:
- * nothing happened, haft_actor_stop is meant. HAFT_DEFER(haft_actor_drop, &actor). Suspends. */
+ * owner; does nothing on a null one. 0; HAFT_EPANIC or HAFT_EABORTED if it had ended so; HAFT_EDEADLK, where
+ * haft_actor_stop is meant, and HAFT_EBUSY as haft_actor_join: nothing happened. HAFT_DEFER(haft_actor_drop, &actor). Suspends. */
 HAFT_API_ int haft_actor_drop(void *actor);
 
 /* Lets the actor live without an owner: it ends when its last client is gone (at once if there is none), and then the
@@ -201,8 +202,8 @@ HAFT_API_ int haft_actor_stats_raw(const haft_actor_end *end, haft_actor_statist
 /* haft_client_of(&actor, &client), haft_client_clone(&from, &to): a new client. 0, or HAFT_ESTALE for a null end. A client
  * of an actor that has ended may be made; its messages are refused by HAFT_ECLOSED. Never suspends. */
 HAFT_API_ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *client);
-/* haft_client_downgrade(&client, &weak): the client stays. haft_client_upgrade(&weak, &client): HAFT_ECLOSED if the actor has been stopped
- * or has ended. Where a client is not made, it is null. */
+/* haft_client_downgrade(&client, &weak): the client stays. haft_client_upgrade(&weak, &client): HAFT_ECLOSED if the actor
+ * has been stopped or has ended. Where a client is not made, it is null. */
 HAFT_API_ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak);
 HAFT_API_ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client);
 /* For a pointer to a client, to a weak client; it is a compile error to give them another end. Does nothing on a null one. Returns 0, or HAFT_EPANIC if this was the last
