@@ -62,6 +62,14 @@ static bool shared_work_is_visible(haft__sched *s)
     return false;
 }
 
+/* Behind a change, from anywhere: does a worker sleep, and nobody search? The fence's partner is the heavy one of a worker
+ * that goes to sleep; a plain thread's compiler barrier would not do where membarrier is refused. */
+static bool must_wake_one(haft__sched *s)
+{
+    haft__fence_full();
+    return haft__load_relaxed(&s->sleepers) > 0 && haft__load_relaxed(&s->searchers) == 0;
+}
+
 void haft__sched_wake_one(haft__sched *s)
 {
     do {
@@ -76,15 +84,13 @@ void haft__sched_wake_one(haft__sched *s)
         /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker
          * have relied on the searcher: look again, after the subtraction is visible. */
         haft__fetch_sub_relaxed(&s->searchers, 1);
-        haft__fence_full();
-    } while (haft__load_relaxed(&s->sleepers) > 0 && shared_work_is_visible(s));
+    } while (must_wake_one(s) && shared_work_is_visible(s));
 }
 
 /* Anybody has made work visible. */
 static void notify_from_outside(haft__sched *s)
 {
-    haft__fence_full(); /* the same partner; a plain thread's compiler barrier would not do where membarrier is refused */
-    if (haft__load_relaxed(&s->sleepers) > 0 && haft__load_relaxed(&s->searchers) == 0)
+    if (must_wake_one(s))
         haft__sched_wake_one(s);
 }
 
