@@ -341,13 +341,13 @@ static int locks(const int *n)
 static void is_done(void *frame)
 {
     (void)frame;
-    haft_waitgroup_done(&on.waitgroup);
     check_int(haft_mutex_lock(&on.mutex), ==, 0);
     on.is_done = true;
     haft_cond_broadcast(&on.cond);
     haft_mutex_unlock(&on.mutex);
     haft_event_set(&on.event);
     haft_notify_one(&on.notify);
+    haft_waitgroup_done(&on.waitgroup); /* the last touch */
 }
 
 SCENARIO("locks, conditions, semaphores and the like need no memory and serve all who could begin")
@@ -374,8 +374,8 @@ SCENARIO("locks, conditions, semaphores and the like need no memory and serve al
             check_int(haft_cond_wait(&on.cond, &on.mutex), ==, 0);
         haft_mutex_unlock(&on.mutex);
         check_int(haft_event_wait(&on.event), ==, 0);
-        check_int(haft_waitgroup_wait(&on.waitgroup), ==, 0);
         check_int(haft_notify_wait(&on.notify), ==, 0);
+        check_int(haft_waitgroup_wait(&on.waitgroup), ==, 0);
         check_int(on.guarded, <=, begun * ROUNDS + 1000);
         check_int(haft_once_call(&on.once, is_done_once), ==, 0);
         check_int(haft_mutex_lock(&on.mutex), ==, 0);
