@@ -744,6 +744,42 @@ TEST_FROM_EVERY_CALLER("storm: locks in any order never hang, because every ring
     }
 }
 
+/* --- what is no ring ---------------------------------------------------------------------------------------------- */
+
+static _Atomic int reports;
+
+static void count_report(const char *text, size_t length)
+{
+    (void)text;
+    (void)length;
+    atomic_fetch_add(&reports, 1);
+}
+
+static int writes_on(haft_rwlock **l)
+{
+    for (size_t i = 0; i < rounds(300, 30000); i++) {
+        check_int(haft_rwlock_write(*l), ==, 0);
+        (void)haft_yield();
+        haft_rwlock_write_unlock(*l);
+    }
+    return 0;
+}
+
+TEST("a lock that is handed over while the wait for it is noted is no ring, and nothing is said")
+{
+    static struct haft__os table;
+    table = *haft__os;
+    table.write_error = count_report;
+    haft__os_replace(&table);
+    haft_rwlock l = HAFT_RWLOCK_INIT, *to_l = &l;
+    haft_handle hs[4];
+    for (int i = 0; i < 4; i++)
+        hs[i] = haft_spawn(writes_on, &to_l, .kind = i < 2 ? HAFT_TASK : HAFT_THREAD);
+    for (int i = 0; i < 4; i++)
+        check_int(haft_join(&hs[i]), ==, 0);
+    check_int(atomic_load(&reports), ==, 0);
+}
+
 /* --- what is said ------------------------------------------------------------------------------------------------- */
 
 #ifdef HAFT_CHECKED

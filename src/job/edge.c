@@ -68,7 +68,7 @@ static bool leads_to_me(struct search *search, haft__edge *from)
         return false;
     search->steps[search->length++] = (struct step){ from->root->record, from->what };
     uint32_t whose = from->whose(from);
-    if (whose == search->me->index)
+    if (whose == search->me->index && from->root != search->me) /* else the caller has got it meanwhile */
         return true;
     if (whose != 0) { /* perhaps its own, which was seen */
         for (haft__edge *edge = *bucket_of(whose); edge != NULL; edge = edge->next)
@@ -93,9 +93,7 @@ static void spell_out(const struct search *search)
             snprintf(who, sizeof who, "a plain thread");
         int n = snprintf(line, sizeof line, "haft: %s%s %s %s%s\n", i == 0 ? "a ring of waits: " : "  ", who,
                          i == 0 ? "would wait for" : "waits for", search->steps[i].what,
-                         i + 1 < search->length ? ""
-                         : i == 0               ? " itself"
-                                                : " the first");
+                         i + 1 < search->length ? "" : " the first");
         if (n > 0)
             haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
     }
