@@ -1021,7 +1021,7 @@ TEST("a start that is refused while the supervisor is dropped is the adder's, an
     create_slowly(true);
     struct stage stage = { .sup = haft_supervisor_new() }, *s = &stage;
     set_up(s, 1, HAFT_TASK);
-    check_int(haft_supervise(s->sup, adds_a_thread, &s, .kind = HAFT_THREAD, .name = "adder"), ==, 0);
+    check_int(haft_supervise(s->sup, adds_a_thread, &s, .kind = HAFT_THREAD, .restart = HAFT_RESTART_NEVER), ==, 0);
     until(atomic_load(&creation.is_inside));
     haft_handle dropper = haft_spawn(drops_the_supervisor, &s);
     haft_sleep(HAFT_MS);
