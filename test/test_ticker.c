@@ -110,8 +110,10 @@ TEST_ON_A_VIRTUAL_CLOCK("a machine that was suspended for hours ticks on as .mis
     start = haft_now();
     check_int(taken_at(&t, start), ==, 0);
     stalls_for(hours + 250 * HAFT_MS);
-    for (int i = 0; i < 18000; i++) /* those of 1 s to 18,000 s */
-        check_int(taken_at(&t, start), ==, 18000250);
+    for (int i = 0; i < 18000; i++) { /* those of 1 s to 18,000 s; each may come a look of the worker later */
+        int64_t at = taken_at(&t, start);
+        check(at >= 18000250 && at < 18000350);
+    }
     check_int(taken_at(&t, start), ==, 18001000);
 }
 
