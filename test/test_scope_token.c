@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "job/job.h"
+#include "signals.h"
 #include "sync.h"
 
 /* --- what a cancel does ------------------------------------------------------------------------------------------- */
@@ -379,29 +380,6 @@ TEST_FROM_EVERY_CALLER("a cancel that finds the scope locked is not lost: nothin
 }
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
-
-static haft_token *_Atomic of_the_handler;
-static _Atomic size_t handled;
-
-static void handle(int signal_number)
-{
-    (void)signal_number;
-    haft_token *t = atomic_load(&of_the_handler);
-    if (t != NULL)
-        haft_token_cancel(t);
-    atomic_fetch_add(&handled, 1);
-}
-
-static int send_signals(pthread_t *target)
-{
-    while (!haft_is_aborted()) {
-        size_t before = atomic_load(&handled);
-        check_int(pthread_kill(*target, SIGUSR1), ==, 0);
-        while (atomic_load(&handled) == before && !haft_is_aborted())
-            (void)haft_yield();
-    }
-    return 0;
-}
 
 static haft_token interrupting;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "signals.h"
 #include "sync.h"
 
 static int wait_for(haft_token **t)
@@ -249,29 +250,6 @@ TEST_FROM_EVERY_CALLER("to drop a callback that is running waits for its end")
 }
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
-
-static haft_token *_Atomic of_the_handler;
-static _Atomic size_t handled;
-
-static void handle(int signal_number)
-{
-    (void)signal_number;
-    haft_token *t = atomic_load(&of_the_handler);
-    if (t != NULL)
-        haft_token_cancel(t);
-    atomic_fetch_add(&handled, 1);
-}
-
-static int send_signals(pthread_t *target)
-{
-    while (!haft_is_aborted()) {
-        size_t before = atomic_load(&handled);
-        check_int(pthread_kill(*target, SIGUSR1), ==, 0);
-        while (atomic_load(&handled) == before && !haft_is_aborted())
-            (void)haft_yield();
-    }
-    return 0;
-}
 
 TEST_LONG("a signal handler cancels a token while its thread is anywhere in tokens, and nothing hangs or is lost")
 {
