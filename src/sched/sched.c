@@ -196,6 +196,8 @@ static haft__record *injection_take(haft__worker *w, uint32_t max)
         s->injection_last = NULL;
     haft__store_relaxed(&s->injection_count, count - taken);
     haft__lock_release(&s->injection_lock);
+    if (taken > 1)
+        haft__sched_notify(s); /* for those that stand in the ring now */
     if (record == NULL || !is_passed_on(w, record))
         return record;
     haft__injection_append(s, record, record, 1);

@@ -230,6 +230,18 @@ MODEL("steal: a worker that sleeps is told of what stands behind one that is stu
     end(3);
 }
 
+MODEL("search: the last one who searched has found something, and the other is woken for what comes meanwhile",
+      .is_large = true, .stale = -1)
+{
+    begin(2);
+    haft__store_relaxed(&sched.rescuer, 1);
+    haft__record *a = task(0, stick_until_flag), *b = task(1, set_flag);
+    haft__sched_start(&sched, 0);
+    haft__sched_inject(&sched, a);
+    haft__sched_inject(&sched, b);
+    end(2);
+}
+
 MODEL("left behind: a worker that was given up leaves nothing when it comes back", .is_large = true, .stale = -1)
 {
     begin(1);
