@@ -855,6 +855,7 @@ static void sleep_until_woken(haft__worker *w)
         haft__count(&w->parked, haft__os->now() - start);
     }
     uint32_t word = haft__exchange_relaxed(&w->sleep_word, HAFT__AWAKE);
+    haft__fence_full(); /* partner: the one in is_more */
     if (word == HAFT__ASLEEP)
         haft__fetch_sub_relaxed(&s->sleepers, 1);
     else
@@ -873,6 +874,20 @@ static haft__record *look_once(haft__worker *w)
     fire_timers(w);
     haft__record *record = pick(w);
     return record != NULL ? record : steal(w, haft__os->now());
+}
+
+/* The last searcher has found work: may there be more? If any other worker is up, perhaps: what it put into its ring while it
+ * saw the searcher cannot be seen for certain. If all sleep, only who executes the full fence could have put something
+ * somewhere, and that is seen. Partners of the fence here: his; and that of a worker behind its sleep, which either is seen
+ * here to be up or sees there what was changed here. */
+static bool is_more(const haft__worker *w)
+{
+    haft__sched *s = w->sched;
+    haft__fence_full();
+    for (unsigned i = 0; i < s->count; i++)
+        if (&s->workers[i] != w && haft__load_relaxed(&s->workers[i].sleep_word) != HAFT__ASLEEP)
+            return true;
+    return shared_work_is_visible(s);
 }
 
 /* True if it was told to, and nobody has given up waiting for it meanwhile. */
@@ -909,9 +924,8 @@ static void idle(haft__worker *w)
         }
         if (w->is_searching && record != NULL) {
             w->is_searching = false;
-            /* Sequentially consistent: a producer who still saw the searcher wakes nobody, so the look for sleepers in
-             * notify must not come before the subtraction, and the fence there is a light one. */
-            if (haft__fetch_sub_seq_cst(&s->searchers, 1) == 1)
+            /* A producer who still saw the searcher has woken nobody: look for him. */
+            if (haft__fetch_sub_relaxed(&s->searchers, 1) == 1 && is_more(w))
                 haft__sched_notify(s);
         }
         if (record == NULL)
