@@ -5,6 +5,7 @@
 
 #include "actor/actor.h"
 #include "base/copy.h"
+#include "sched/park.h"
 #include "wait/wait.h"
 
 /* --- nodes of casts ----------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include "base/copy.h"
 #include "base/hints.h"
-#include "sched/sched.h"
+#include "sched/park.h"
 #include "wait/wait.h"
 
 typedef struct run {

@@ -10,6 +10,7 @@
 #include "base/hints.h"
 #include "haft/codes.h"
 #include "sched/offer.h"
+#include "sched/park.h"
 #include "sched/queue.h"
 
 /* --- Waking workers ----------------------------------------------------------------------------------------------- */
@@ -439,7 +440,7 @@ static inline void do_post(haft__worker *w)
     }
 }
 
-static _Noreturn void stack_is_broken(const haft__root *root)
+_Noreturn void haft__sched_stack_is_broken(const haft__root *root)
 {
     static const char text[] = "haft: a task's stack was overwritten\n";
     const haft__stack *stack = haft__stack_at(root);
@@ -539,19 +540,9 @@ static inline haft__root *next_root(haft__worker *w)
     return root_for(w, pick(w));
 }
 
-static inline haft__worker *switch_to(haft__worker *w, haft__root *me, haft__root *to)
+void haft__sched_post(haft__worker *w)
 {
-    if (__builtin_expect(!haft__stack_is_whole(me), 0))
-        stack_is_broken(me);
-    int saved_errno = *w->thread.errno_address;
-    w->thread.root = to;
-    haft__announce_leave(me->note, to->note);
-    w = haft__arch_switch(&me->context, to->context, w);
-    haft__announce_arrive(me->note);
     do_post(w);
-    me->worker = w->number;
-    *w->thread.errno_address = saved_errno;
-    return w;
 }
 
 static inline void suspend(haft__worker *w, haft__root *me, enum haft__post post)
@@ -559,7 +550,7 @@ static inline void suspend(haft__worker *w, haft__root *me, enum haft__post post
     haft__root *to = next_root(w);
     w->post = post;
     w->post_record = me->record;
-    switch_to(w, me, to);
+    haft__sched_switch(w, me, to);
 }
 
 static inline haft__worker *my_worker(void)
@@ -602,7 +593,7 @@ bool haft__sched_yield(haft__worker *w)
     }
     w->post = HAFT__POST_YIELD;
     w->post_record = me->record;
-    switch_to(w, me, to);
+    haft__sched_switch(w, me, to);
     return true;
 }
 
@@ -620,14 +611,10 @@ void haft__task_park(haft__root *me)
     haft__timer_disarm(timers, &timer);
 }
 
-void haft__task_park_after_wake(haft__root *me, haft__record *woken)
+haft__root *haft__sched_next_after_wake(haft__worker *w, haft__record *woken)
 {
-    haft__worker *w = my_worker();
     haft__sched_ready_at_end(w, woken);
-    haft__root *to = root_for(w, pick_successor(w));
-    w->post = HAFT__POST_PARK;
-    w->post_record = me->record;
-    switch_to(w, me, to);
+    return root_for(w, pick_successor(w));
 }
 
 void haft__task_park_unlocking(haft__root *me, haft__lock *lock)
@@ -647,7 +634,7 @@ void haft__task_park_unlocking(haft__root *me, haft__lock *lock)
         haft__store_relaxed(&me->record->word, HAFT__RUNNING);
         haft__timer_arm(timers, &timer, me->record, me->deadline);
     }
-    switch_to(w, me, to);
+    haft__sched_switch(w, me, to);
     if (timed)
         haft__timer_disarm(timers, &timer);
 }
@@ -665,7 +652,7 @@ haft__next haft__sched_root(void *value)
     haft__stack *stack = root->stack;
     if (__builtin_expect(!haft__stack_is_whole(root), 0)) {
         root->record = NULL; /* it may be another job's by now */
-        stack_is_broken(root);
+        haft__sched_stack_is_broken(root);
     }
 #ifdef HAFT__ANNOUNCED
     /* The tools' picture of a stack is renewed by leaving it. */
@@ -939,7 +926,7 @@ static void idle(haft__worker *w)
             haft__os->yield(); /* somebody else must give a stack back */
             continue;
         }
-        switch_to(w, &w->thread.own, root);
+        haft__sched_switch(w, &w->thread.own, root);
     }
     stop_searching(w);
 }

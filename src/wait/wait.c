@@ -52,23 +52,6 @@ void haft__park_for(const char *what, haft__record *whose)
         haft__exchange_acquire(&record->word, HAFT__RUNNING);
 }
 
-void haft__park_after_wake(haft__record *woken, const char *what, haft__record *whose)
-{
-    haft__root *root = haft__here_or_null()->root;
-    const haft__record *record = root->record;
-    if (woken != NULL && haft__wins_wake(woken)) {
-        if (haft__is_task(record) && root->deadline == INT64_MAX &&
-            haft__load_relaxed(&record->word) != HAFT__NOTIFIED) {
-            root->waits_for = what;
-            root->waits_on = whose;
-            haft__task_park_after_wake(root, woken);
-            return;
-        }
-        haft__task_ready(woken);
-    }
-    haft__park_for(what, whose);
-}
-
 void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *whose)
 {
     haft__root *root = haft__here_or_null()->root;

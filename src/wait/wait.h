@@ -33,10 +33,6 @@ static inline void haft__park_unlocking(haft__lock *lock)
     haft__park_unlocking_for(lock, NULL, NULL);
 }
 
-/* haft__wake(woken), unless that is null, and then haft__park_for: between tasks of one worker it goes on with the one that
- * was woken, past all queues. */
-void haft__park_after_wake(haft__record *woken, const char *what, haft__record *whose);
-
 /* Ends one park of that record, the present or the next. From anywhere; allocates nothing. */
 void haft__wake(haft__record *record);
 /* The same, callable from a signal handler. */
@@ -119,8 +115,6 @@ static inline void haft__shield_lower(haft__root *root, haft__shield shield)
 
 /* --- Provided by src/sched for tasks --- */
 void haft__task_park(haft__root *me);
-/* The same, without a deadline, for one that must make another ready first. */
-void haft__task_park_after_wake(haft__root *me, haft__record *woken);
 void haft__task_park_unlocking(haft__root *me, haft__lock *lock);
 void haft__task_ready(haft__record *record);
 void haft__task_ready_from_signal(haft__record *record);
