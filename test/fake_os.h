@@ -37,6 +37,17 @@
 #include "sched/sched.h"
 #include "test.h"
 
+#if defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#endif
+#endif
+#ifdef VALGRIND_MAKE_MEM_UNDEFINED
+#define FAKE_OS_IS_ADDRESSABLE(memory, size) ((void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size))
+#else
+#define FAKE_OS_IS_ADDRESSABLE(memory, size) ((void)(size))
+#endif
+
 struct fake_os_options {
     enum haft__guard guards; /* ADVISED: granted; PROTECTED: advice is refused; CANARY: both are */
     size_t guards_granted;   /* so many, then none; 0: no end */
@@ -179,6 +190,7 @@ static int fake_os_advise(void *memory, size_t size, enum haft__os_advice advice
     case HAFT__ADVISE_GUARD:
         return fake_os_guard(memory, size, fake_os.options.guards == HAFT__GUARD_ADVISED, -EINVAL);
     case HAFT__ADVISE_DISCARD:
+        FAKE_OS_IS_ADDRESSABLE(memory, size); /* to Valgrind what lies behind a stack pointer is not */
         memset(memory, 0, size);
         return 0;
     default:
