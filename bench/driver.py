@@ -281,6 +281,18 @@ WORKLOADS = (
             ("100", {("100", 1, "warm"): 110, ("100", 2, "warm"): 250}),
         )
     ),
+    *(
+        Workload(
+            "W7t",
+            f"calls to an actor that is an OS thread, from {clients} OS thread{'s' if clients != '1' else ''}",
+            n=100_000,
+            workers=(2,),
+            ours=(haft(clients),),
+            peers=(Entry("rust_std", clients),),
+            goals={(clients, 2, "warm"): 3000},
+        )
+        for clients in ("1", "100")
+    ),
     Workload(
         "W14",
         "100k actors are alive, each gets one message a second",

@@ -406,6 +406,11 @@ struct asker {
     size_t turns;
 };
 
+struct callers {
+    size_t clients;
+    haft_kind kind; /* theirs, and the actor's */
+};
+
 static int ask(struct asker *a)
 {
     for (size_t i = 0; i < a->turns; i++) {
@@ -417,25 +422,35 @@ static int ask(struct asker *a)
 
 static void calls_by_clients(void *context, size_t n)
 {
-    const size_t clients = *(const size_t *)context;
+    const struct callers *by = context;
     haft_handle handles[100];
     struct total total = { 0 };
     totaller actor;
-    sample_check(haft_actor_start(&actor, &total) == 0);
-    for (size_t i = 0; i < clients; i++)
-        handles[i] = haft_spawn(ask, (&(struct asker){ &actor, n / clients }));
-    for (size_t i = 0; i < clients; i++)
+    sample_check(haft_actor_start(&actor, &total, .kind = by->kind) == 0);
+    for (size_t i = 0; i < by->clients; i++)
+        handles[i] = haft_spawn(ask, (&(struct asker){ &actor, n / by->clients }), .kind = by->kind);
+    for (size_t i = 0; i < by->clients; i++)
         sample_check(haft_join(&handles[i]) == 0);
     sample_check(haft_actor_join(&actor, &total) == 0);
-    sample_check(total.sum == n / clients * clients);
+    sample_check(total.sum == n / by->clients * by->clients);
 }
 
-static int w7_call(struct sample_request *request)
+static int w7_calls(struct sample_request *request, haft_kind kind)
 {
-    size_t clients = strtoul(request->variant, NULL, 10);
-    sample_check(clients == 1 || clients == 100);
-    sample_cold_and_warm(calls_by_clients, &clients, request->n, request->n);
+    struct callers by = { strtoul(request->variant, NULL, 10), kind };
+    sample_check(by.clients == 1 || by.clients == 100);
+    sample_cold_and_warm(calls_by_clients, &by, request->n, request->n);
     return 0;
+}
+
+static int w7_tasks(struct sample_request *request)
+{
+    return w7_calls(request, HAFT_TASK);
+}
+
+static int w7_threads(struct sample_request *request)
+{
+    return w7_calls(request, HAFT_THREAD);
 }
 
 /* --- IDLE: a runtime without work --------------------------------------------------------------------------------- */
@@ -494,7 +509,8 @@ static const struct {
     { "W8", "both", w8_both, true },
     { "W8", "spawn", w8_spawn, true },
     { "W10", "sleep", w10_sleep, true },
-    { "W7", NULL, w7_call, true },
+    { "W7", NULL, w7_tasks, true },
+    { "W7t", NULL, w7_threads, false },
     { "W14", "ticks", w14_ticks, true },
     { "W12", "mutex", w12_mutex, true },
     { "W12", "mutex-thread", w12_mutex, false },
