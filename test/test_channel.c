@@ -395,6 +395,112 @@ TEST_FROM_EVERY_CALLER("an abort ends a wait, and what was not sent or received 
     }
 }
 
+enum { PLACES = 16 };
+
+static void fill(struct ends *e)
+{
+    for (int i = 0; i < PLACES; i++)
+        send_int(&e->tx, i);
+}
+
+static int code_after_abort(haft_handle *h, struct call *c)
+{
+    haft_outcome out;
+    check_int(haft_abort(*h), ==, 0);
+    check_int(haft_join_outcome(h, c, &out), ==, 0);
+    return out.code;
+}
+
+/* Threads look again there before they wait, so it is tried at once and after a while. */
+TEST_FROM_EVERY_CALLER(
+    "at a channel of many places a wait ends by a value, room, a close, an abort and a deadline, too")
+{
+    for (int round = 0; round < 4; round++) {
+        for_each_kind(kind) {
+            struct ends e = channel_of(PLACES);
+            _Atomic int begun = 0;
+            struct call c;
+            haft_handle h = spawn_recv(&e.rx, kind, &begun);
+            if (round % 2 != 0)
+                let_them_wait();
+            send_int(&e.tx, 7);
+            check_int(haft_join(&h, &c), ==, 0);
+            check_int(c.value, ==, 7);
+            h = spawn_recv(&e.rx, kind, &begun);
+            if (round % 2 != 0)
+                let_them_wait();
+            check_int(code_after_abort(&h, &c), ==, HAFT_ECANCELED);
+
+            fill(&e);
+            h = spawn_send(&e.tx, PLACES, kind, &begun);
+            if (round % 2 != 0)
+                let_them_wait();
+            check_int(recv_int(&e.rx), ==, 0);
+            check_int(haft_join(&h), ==, 0);
+            h = spawn_send(&e.tx, -1, kind, &begun);
+            if (round % 2 != 0)
+                let_them_wait();
+            check_int(code_after_abort(&h, &c), ==, HAFT_ECANCELED);
+            {
+                HAFT_TIMEOUT(HAFT_MS);
+                check_int(haft_send(&e.tx, &c.value), ==, HAFT_ETIMEDOUT);
+            }
+            for (int i = 1; i <= PLACES; i++)
+                check_int(recv_int(&e.rx), ==, i);
+            int values[2];
+            size_t n;
+            {
+                HAFT_TIMEOUT(HAFT_MS);
+                check_int(haft_recv_many(&e.rx, values, 2, &n), ==, HAFT_ETIMEDOUT);
+            }
+            h = spawn_recv(&e.rx, kind, &begun);
+            if (round % 2 != 0)
+                let_them_wait();
+            haft_sender_drop(&e.tx);
+            check_int(haft_join(&h), ==, HAFT_ECLOSED);
+            haft_receiver_drop(&e.rx);
+        }
+    }
+}
+
+static int send_numbers(struct call *c)
+{
+    for (int i = 1; i <= c->value; i++)
+        send_int(&c->tx, i);
+    haft_sender_drop(&c->tx);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("fast senders and a receiver that takes many, or one, at a channel of many places lose nothing")
+{
+    for_each_kind(kind) {
+        enum { SENDERS = 3 };
+        struct ends e = channel_of(PLACES);
+        haft_handle hs[SENDERS];
+        int each = (int)rounds(300, 3000);
+        for (int i = 0; i < SENDERS; i++) {
+            struct call c = { .value = each };
+            check_int(haft_sender_clone(&e.tx, &c.tx), ==, 0);
+            hs[i] = haft_spawn(send_numbers, &c, .kind = kind);
+        }
+        haft_sender_drop(&e.tx);
+        int values[5];
+        int64_t sum = 0;
+        for (size_t n, turn = 0;; turn++) {
+            int rc = turn % 3 == 0 ? haft_recv_many(&e.rx, values, 5, &n) : haft_recv(&e.rx, &values[0]);
+            if (rc == HAFT_ECLOSED)
+                break;
+            check_int(rc, ==, 0);
+            for (size_t i = 0; i < (turn % 3 == 0 ? n : 1); i++)
+                sum += values[i];
+        }
+        check_int(sum, ==, (int64_t)SENDERS * each * (each + 1) / 2);
+        for (int i = 0; i < SENDERS; i++)
+            check_int(haft_join(&hs[i]), ==, 0);
+        haft_receiver_drop(&e.rx);
+    }
+}
+
 static int operate_when_aborted(struct call *c)
 {
     while (!haft_is_aborted()) {

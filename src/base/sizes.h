@@ -31,6 +31,32 @@
 #ifndef HAFT__THREAD_SPINS
 #define HAFT__THREAD_SPINS 300 /* pauses before a waiting thread sleeps */
 #endif
+#ifndef HAFT__THREAD_YIELDS
+#define HAFT__THREAD_YIELDS 2 /* and time slices given away */
+#endif
+#ifndef HAFT__HABIT_WAITS
+#define HAFT__HABIT_WAITS 16 /* waits in which it yields first because only a yield helped; see wait/turns.h */
+#endif
+#ifndef HAFT__HABIT_TRIALS
+#define HAFT__HABIT_TRIALS 32 /* so many trials of pauses that fail make it sleep */
+#endif
+
+/* Threads at channels: looks before they stand in a queue. */
+#ifndef HAFT__LOOK_CAPACITY
+#define HAFT__LOOK_CAPACITY 8 /* at channels that hold as many values as this */
+#endif
+#ifndef HAFT__LOOK_TURNS
+#define HAFT__LOOK_TURNS 3 /* looks with pauses before them */
+#endif
+#ifndef HAFT__LOOK_PAUSES
+#define HAFT__LOOK_PAUSES 32 /* before the first; each time twice as many */
+#endif
+#ifndef HAFT__LOOK_GAIN
+#define HAFT__LOOK_GAIN 3 /* values or places beyond the first that make the look worth while */
+#endif
+#ifndef HAFT__LOOK_SKIPS
+#define HAFT__LOOK_SKIPS 32 /* waits without a look after one that was not */
+#endif
 
 /* Locks: pauses of the back-off, doubled from the first to the last, then the time slice is given away. */
 #ifndef HAFT__LOCK_PAUSES_FIRST

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "os/os.h"
+
 static inline void wake_if(haft__record *record)
 {
     if (record != NULL)
@@ -132,6 +134,51 @@ static inline void tidy_if_needed(haft__channel *c)
         tidy(c);
 }
 
+/* --- Looking again ------------------------------------------------------------------------------------------------ */
+
+static bool attempt(haft__channel *c, void *value, bool takes, int *rc, haft__record **wake)
+{
+    return takes ? take(c, value, rc, wake) : give(c, value, rc, wake);
+}
+
+/* A thread that finds a channel full or empty looks a few times more, in growing distances, before it stands in the queue. A
+ * waiter in the queue is served with the first place or value there is, so two fast sides would wake each other for every
+ * single one; a look comes to many. Where it came to few, as when two sides talk by turns, the next waits do without.
+ *
+ * The lock is held on entry and on return, and released meanwhile. True: it took effect, with *rc and *wake. */
+static __attribute__((noinline)) bool look_again(haft__channel *c, void *value, bool takes, haft__root *me, int *rc,
+                                                 haft__record **wake)
+{
+    uint8_t *skips = takes ? &c->taker_skips : &c->giver_skips;
+    if (c->capacity < HAFT__LOOK_CAPACITY || haft__is_task(me->record))
+        return false;
+    if (*skips != 0) {
+        --*skips;
+        return false;
+    }
+    haft__turns turns = haft__turns_begin(&haft__here_or_null()->habit, HAFT__LOOK_TURNS, HAFT__THREAD_YIELDS);
+    unsigned pauses = HAFT__LOOK_PAUSES;
+    for (enum haft__turn turn; haft__refusal(me) == 0 && (turn = haft__turns_next(&turns)) != HAFT__ENOUGH;) {
+        haft__lock_release(&c->lock);
+        if (turn == HAFT__YIELD) {
+            haft__os->yield();
+        } else {
+            for (unsigned i = 0; i < pauses; i++)
+                haft__spin("a thread waits for the other side of a channel");
+            pauses *= 2;
+        }
+        haft__lock_acquire(&c->lock);
+        if (attempt(c, value, takes, rc, wake)) {
+            size_t more = takes ? c->length : c->capacity - c->length - c->reserved;
+            if (more < HAFT__LOOK_GAIN)
+                *skips = HAFT__LOOK_SKIPS;
+            haft__turns_end(&turns);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* --- Sending ------------------------------------------------------------------------------------------------------ */
 
 /* HAFT_MOVE. The variable is the caller's own, const only on its way here. */
@@ -184,7 +231,8 @@ int haft_send_raw(const void *tx, const void *value, bool move)
     haft__lock_acquire(&c->lock);
     if (__builtin_expect(!haft__channel_has_place(c), 0))
         return send_with_memory(c, value, move);
-    if (__builtin_expect(give(c, value, &rc, &wake), 1)) {
+    if (__builtin_expect(give(c, value, &rc, &wake), 1) ||
+        look_again(c, (void *)(uintptr_t)value, false, me, &rc, &wake)) {
         haft__lock_release(&c->lock);
         wake_if(wake);
         tidy_if_needed(c);
@@ -246,7 +294,7 @@ int haft_recv_raw(const void *rx, void *value)
         return rc;
     haft__record *wake = NULL;
     haft__lock_acquire(&c->lock);
-    if (__builtin_expect(!take(c, value, &rc, &wake), 0))
+    if (__builtin_expect(!take(c, value, &rc, &wake), 0) && !look_again(c, value, true, me, &rc, &wake))
         return wait_to_take(c, value, me);
     haft__block *surplus = haft__blocks_surplus(c);
     haft__lock_release(&c->lock);
@@ -324,11 +372,19 @@ int haft_recv_many_raw(const void *rx, void *array, size_t max, size_t *n)
     haft__lock_acquire(&c->lock);
     *n = take_many(c, array, max, &rc);
     if (*n == 0 && rc == HAFT_EAGAIN) {
-        rc = wait_to_take(c, array, me);
-        if (rc != 0)
-            return rc;
-        haft__lock_acquire(&c->lock);
-        *n = 1 + take_many(c, (unsigned char *)array + c->size, max - 1, &rc);
+        haft__record *wake = NULL;
+        if (!look_again(c, array, true, me, &rc, &wake)) {
+            rc = wait_to_take(c, array, me);
+            if (rc != 0)
+                return rc;
+            haft__lock_acquire(&c->lock);
+        } else if (wake != NULL) {
+            haft__lock_release(&c->lock);
+            haft__wake(wake);
+            haft__lock_acquire(&c->lock);
+        }
+        if (rc == 0)
+            *n = 1 + take_many(c, (unsigned char *)array + c->size, max - 1, &rc);
     }
     haft__block *surplus = haft__blocks_surplus(c);
     haft__lock_release(&c->lock);

@@ -19,6 +19,7 @@
 #include "haft/embed.h"
 #include "haft/panic.h"
 #include "wait/record.h"
+#include "wait/turns.h"
 
 struct haft__stack;
 struct haft__worker;
@@ -75,6 +76,7 @@ typedef struct haft__thread {
     haft__root own; /* of the thread's own stack */
     haft__fiber_note note;
     uint64_t random; /* of the selects that run here */
+    haft__habit habit;
 } haft__thread;
 
 haft__arch_tls_declare(haft__current_thread);

@@ -5,15 +5,37 @@
 
 #include "os/os.h"
 
-/* A parked thread spins for a moment, because a sleep and a wake across processors cost ten microseconds, then sleeps. */
+static bool is_woken(const haft__record *record)
+{
+    return haft__load_acquire(&record->word) != HAFT__SPINS;
+}
+
+static bool is_woken_in(const haft__record *record, enum haft__turn turn)
+{
+    if (turn == HAFT__YIELD) {
+        haft__os->yield();
+        return is_woken(record);
+    }
+    for (unsigned i = 0; i < HAFT__THREAD_SPINS; i++) {
+        if (is_woken(record))
+            return true;
+        haft__spin("a thread waits to be woken");
+    }
+    return false;
+}
+
+/* A parked thread does not sleep at once, because a sleep and a wake across processors cost ten microseconds. */
 static void thread_wait(haft__root *root)
 {
     haft__record *record = root->record;
-    for (unsigned i = 0; i < HAFT__THREAD_SPINS; i++) {
-        if (haft__load_acquire(&record->word) != HAFT__SPINS)
+    haft__turns turns = haft__turns_begin(&haft__here_or_null()->habit, 1, HAFT__THREAD_YIELDS);
+    for (enum haft__turn turn; (turn = haft__turns_next(&turns)) != HAFT__ENOUGH;) {
+        if (is_woken_in(record, turn)) {
+            haft__turns_end(&turns);
             return;
-        haft__spin("a thread waits to be woken");
+        }
     }
+    haft__turns_sleep(&turns);
     /* Relaxed: nothing is published to a waker but the word itself, and what a waker published is taken below. */
     uint32_t spins = HAFT__SPINS;
     haft__cas_relaxed(&record->word, &spins, HAFT__SLEEPS);

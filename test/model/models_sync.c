@@ -187,6 +187,16 @@ MODEL("channel of one: what is sent arrives, and then it is closed")
     model_join(other);
 }
 
+MODEL("channel of two: who finds it empty or full looks again before it waits", .is_large = true)
+{
+    model_check(haft_channel(&tx, &rx, 2) == 0);
+    int *zero = &numbers[2];
+    model_check(haft_send(&tx, &zero) == 0);
+    int other = model_start(send_two, NULL);
+    receive_until_closed(3);
+    model_join(other);
+}
+
 MODEL("channel of none: each send meets a receive", .is_large = true)
 {
     model_check(haft_channel(&tx, &rx, 0) == 0);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How a thread passes the time before it sleeps: it pauses, if whom it waits for runs on another processor, or gives its
+ * time slice away, if that one has to run here. A thread cannot know which; it remembers what helped. As long as pauses do
+ * it pauses first. Where only a yield did, it yields first, and tries pauses again every so many waits. If they go on failing it
+ * sleeps for once, because only a wake lets the kernel choose another processor for two that share one and yield to each
+ * other. */
+#ifndef HAFT_WAIT_TURNS_H
+#define HAFT_WAIT_TURNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sizes.h"
+
+/* What a thread remembers. */
+typedef struct haft__habit {
+    uint8_t yields_first; /* in so many waits, the next one included */
+    uint8_t in_vain;      /* trials of pauses that failed in a row */
+    bool sleeps;          /* does not yield before it has slept */
+} haft__habit;
+
+enum haft__turn {
+    HAFT__PAUSE,
+    HAFT__YIELD,
+    HAFT__ENOUGH,
+};
+
+/* One wait. */
+typedef struct haft__turns {
+    haft__habit *habit;
+    unsigned pauses, yields; /* turns that are left */
+    bool yields_first;
+    enum haft__turn now;
+} haft__turns;
+
+static inline haft__turns haft__turns_begin(haft__habit *habit, unsigned pauses, unsigned yields)
+{
+    haft__turns turns = { .habit = habit, .pauses = pauses, .yields = yields };
+    if (habit->yields_first != 0) {
+        turns.yields_first = --habit->yields_first != 0;
+        if (!turns.yields_first && ++habit->in_vain == HAFT__HABIT_TRIALS)
+            habit->sleeps = true;
+    }
+    return turns;
+}
+
+static inline enum haft__turn haft__turns_next(haft__turns *turns)
+{
+    bool may_yield = turns->yields != 0 && !turns->habit->sleeps;
+    turns->now = HAFT__ENOUGH;
+    if (turns->pauses != 0 && !(turns->yields_first && may_yield)) {
+        turns->pauses--;
+        turns->now = HAFT__PAUSE;
+    } else if (may_yield) {
+        turns->yields--;
+        turns->now = HAFT__YIELD;
+    }
+    return turns->now;
+}
+
+/* What it waited for has happened in the present turn. */
+static inline void haft__turns_end(const haft__turns *turns)
+{
+    if (turns->now == HAFT__PAUSE) {
+        *turns->habit = (haft__habit){ 0 };
+    } else if (!turns->yields_first) {
+        turns->habit->yields_first = HAFT__HABIT_WAITS;
+    }
+}
+
+/* It goes to sleep. */
+static inline void haft__turns_sleep(const haft__turns *turns)
+{
+    if (turns->habit->sleeps)
+        *turns->habit = (haft__habit){ 0 };
+}
+
+#endif
