@@ -108,7 +108,7 @@ HAFT_API_ int haft_try_cast_raw(const haft_actor_end *end, haft_actor_fn *body, 
  * The frame is the caller's again after: the body's own code; HAFT_EPANIC (the body panicked); HAFT_ECLOSED (it was never
  * begun and never will be); HAFT_ECANCELED or HAFT_ETIMEDOUT (the caller was aborted or late, and the call, which had
  * not begun, was withdrawn); HAFT_ENOMEM (the worker had no memory for the frame; never begun); HAFT_EDEADLK (the caller
- * is the worker, or the call would close a ring of calls between actors, or any ring of waits in the checked build); HAFT_EINVAL, HAFT_ESTALE as above.
+ * is the worker, or the call would close a ring of calls between actors and pools, or any ring of waits in the checked build); HAFT_EINVAL, HAFT_ESTALE as above.
  *
  * HAFT_EINDOUBT: the caller was aborted or late when the body had already begun. The frame is the worker's and goes to
  * .drop after it; the caller's copy must not be used any more. This counts as told of the abort.

@@ -58,7 +58,8 @@ HAFT_API_ int haft_pool_start_raw(haft_actor_end *pool, const void *state, size_
 /* haft_pool_resize(&pool, workers)
  *
  * Changes the number of workers, at least 1. New ones are started here; those that are too many end once they have finished
- * what they run, which this does not wait for. Messages are not touched by it.
+ * what they run, which this does not wait for; the last one that could serve stays until one of those is back that wait for
+ * this or another pool or actor. Messages are not touched by it.
  *
  * 0; HAFT_EINVAL for no workers; HAFT_ECLOSED (the pool was stopped or has ended); HAFT_ENOMEM, HAFT_EAGAIN, HAFT_ESHUTDOWN,
  * HAFT_EFORKED: no worker more than before; HAFT_ESTALE for a null end. Never suspends. From any thread and job, its own
@@ -69,9 +70,11 @@ HAFT_API_ int haft_pool_resize_raw(const haft_actor_end *pool, unsigned workers)
 
 /* haft_pool_cast(&end, body, &frame, options...), haft_pool_try_cast, haft_pool_call, haft_pool_call_outcome
  *
- * As haft_cast and the others, which take a pool as well. HAFT_EDEADLK: the caller is a worker of this pool, and no other
- * would be left to serve it, because all others wait for the pool, too; a ring of waits that leads through several pools
- * is not found. */
+ * As haft_cast and the others, which take a pool as well. HAFT_EDEADLK: the caller is a worker of this or another pool or an
+ * actor, and no worker that could end the wait would ever go on, because each waits for the caller, perhaps over others,
+ * without a deadline. (In the checked build that is found for every caller, as in haft_call.) It counts how many workers
+ * there are, not that a resize could bring more. Not found: room in a mailbox that is full of messages with keys at whose
+ * turn others wait, while a worker is idle. */
 HAFT_API_ int haft_pool_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size,
                                  size_t alignment, const haft_message_options *options);
 HAFT_API_ int haft_pool_try_cast_raw(const haft_actor_end *end, haft_actor_fn *body, const void *frame, size_t size,
@@ -104,7 +107,8 @@ HAFT_API_ int haft_pool_call_keyed_outcome_raw(const haft_actor_end *end, uint64
 HAFT_API_ int haft_pool_stop_raw(const haft_actor_end *pool);
 HAFT_API_ int haft_pool_abort_raw(const haft_actor_end *pool); /* all workers */
 /* haft_pool_join(&pool, &state) or haft_pool_join(&pool): stops the pool, waits until it has drained and its last worker has
- * ended, and moves the state back. HAFT_EPANIC if a panic ended it, else HAFT_EABORTED if an abort did. */
+ * ended, and moves the state back. HAFT_EPANIC if a panic ended it, else HAFT_EABORTED if an abort did. HAFT_EDEADLK: called by one
+ * for which a worker waits, perhaps over others. */
 HAFT_API_ int haft_pool_join_raw(haft_actor_end *pool, void *state, size_t size);
 /* haft_pool_join_outcome(&pool, &state, &out) */
 HAFT_API_ int haft_pool_join_outcome_raw(haft_actor_end *pool, void *state, size_t size, haft_outcome *out);

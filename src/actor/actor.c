@@ -380,11 +380,11 @@ static int await_end_noted(haft__actor *a, haft__root *me, const haft__server *o
 static int await_end(haft__actor *a, haft__root *me, size_t size)
 {
     const haft__server *own = haft__server_here(me);
-    haft__edge edge;
-    if (!haft__actor_begin_wait(a, me, own, "the end of", NULL, 0, &edge))
+    haft__actor_wait wait;
+    if (!haft__actor_begin_wait(&wait, a, me, own, NULL, NULL))
         return HAFT_EDEADLK;
     int rc = await_end_noted(a, me, own, size);
-    haft__edge_leave(&edge);
+    haft__edge_leave(&wait.edge);
     return rc;
 }
 

@@ -40,7 +40,8 @@
  * body left it by pthread_exit.
  *
  * A server that waits for its own pool could be served by the others, but not by those that wait for it as well: the last
- * one that would is refused, and one that others wait for does not leave as surplus while none but they would be left.
+ * one that would is refused. One that is surplus does not leave while none but such would be left, or such that wait for
+ * another actor or pool, which may wait for this one.
  *
  * Memory: `refs` counts owner, servers, clients and weak clients; the last one frees. `clients` counts those that keep a
  * detached actor serving. */
@@ -112,9 +113,9 @@ typedef struct haft__keyed {
 typedef struct haft__caster {
     haft__link link;
     haft__record *record;
-    uint8_t own_wait;                  /* enum haft__own_wait */
-    haft__atomic(uint32_t) is_settled; /* under the lock, but for ring.c */
-    int rc;                            /* then: 0, a place was granted, or why not */
+    uint8_t own_wait; /* enum haft__own_wait */
+    bool is_settled;  /* it was taken out of the list */
+    int rc;           /* then: 0, a place was granted, or why not */
 } haft__caster;
 
 typedef struct haft__server {
@@ -156,6 +157,7 @@ typedef struct haft_actor_core {
     unsigned wanted, serving, present, jobs;
     unsigned own_waiters; /* servers that wait for this very actor */
     unsigned own_stuck;   /* so many of them without a deadline */
+    haft__party party;    /* a pool's servers */
     size_t clients;
     haft__record *joiner;
     bool is_pool;
@@ -285,11 +287,19 @@ void haft__actor_abort_sole(haft__actor *a);
 
 /* --- ring.c --- */
 
-/* Notes that the caller, who is that server or none (null), is about to wait for that actor, if that is to be noted; the
- * wait is over when fate, which may be null, holds over_at, or when the server has ended. False: it would wait for itself,
- * and nothing is noted. No lock is held. Followed by haft__edge_leave. */
-bool haft__actor_begin_wait(haft__actor *a, const haft__root *me, const haft__server *own, const char *what,
-                            haft__atomic(uint32_t) *fate, uint32_t over_at, haft__edge *edge);
+/* That somebody waits for an actor: for the answer to that call, which is not in the mailbox yet, for that caster's place, or,
+ * without either, for the end. */
+typedef struct haft__actor_wait {
+    haft__edge edge;
+    haft__actor *a;
+    const haft__message *call;
+    const haft__caster *caster;
+} haft__actor_wait;
+
+/* Notes that the caller, who is that server or none (null), is about to wait, if that is to be noted. False: it would wait for
+ * itself, and nothing is noted. No lock is held. Followed by haft__edge_leave. */
+bool haft__actor_begin_wait(haft__actor_wait *wait, haft__actor *a, const haft__root *me, const haft__server *own,
+                            const haft__message *call, const haft__caster *caster);
 
 /* --- actor.c --- */
 

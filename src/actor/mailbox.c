@@ -132,7 +132,7 @@ haft__record *haft__actor_release_room(haft__actor *a)
     haft__caster *caster = HAFT__CONTAINER(link, haft__caster, link);
     haft__record *record = caster->record;
     haft__actor_end_own_wait(a, &caster->own_wait);
-    haft__store_relaxed(&caster->is_settled, 1);
+    caster->is_settled = true;
     return record;
 }
 
@@ -147,7 +147,7 @@ void haft__actor_closed(haft__actor *a)
             record = caster->record;
             caster->rc = HAFT_ECLOSED;
             haft__actor_end_own_wait(a, &caster->own_wait);
-            haft__store_relaxed(&caster->is_settled, 1);
+            caster->is_settled = true;
         } else {
             record = haft__actor_take_idle(a);
         }
@@ -192,13 +192,13 @@ static int await_room(haft__actor *a, haft__caster *self, haft__root *me, const 
         return HAFT_EDEADLK;
     haft__list_append(&a->casters, &self->link);
     int rc = 0;
-    while (haft__load_relaxed(&self->is_settled) == 0 && (rc = haft__refusal(me)) == 0) {
+    while (!self->is_settled && (rc = haft__refusal(me)) == 0) {
         haft__record *server = a->sole.record; /* null in a pool */
         haft__lock_release(&a->lock);
         haft__park_for(server != NULL ? "room in the mailbox of" : "room in the mailbox of a pool", server);
         haft__lock_acquire(&a->lock);
     }
-    if (haft__load_relaxed(&self->is_settled) != 0)
+    if (self->is_settled)
         return self->rc;
     haft__list_remove(&self->link);
     haft__actor_end_own_wait(a, &self->own_wait);
@@ -220,9 +220,9 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
         return HAFT_EDEADLK;
     const haft__server *own = haft__server_here(me);
     haft__caster self = { .record = me->record };
-    haft__edge edge;
+    haft__actor_wait wait;
     haft__lock_release(&a->lock);
-    bool may_wait = haft__actor_begin_wait(a, me, own, "room in the mailbox of", &self.is_settled, 1, &edge);
+    bool may_wait = haft__actor_begin_wait(&wait, a, me, own, NULL, &self);
     haft__lock_acquire(&a->lock);
     if (!may_wait)
         return HAFT_EDEADLK;
@@ -231,8 +231,10 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
         a->used++;
     else if (rc == 0)
         rc = await_room(a, &self, me, own);
-    haft__store_relaxed(&self.is_settled, 1);
-    haft__edge_leave(&edge);
+    self.is_settled = true;
+    haft__lock_release(&a->lock); /* it comes behind that of the edges */
+    haft__edge_leave(&wait.edge);
+    haft__lock_acquire(&a->lock);
     return rc;
 }
 
@@ -391,14 +393,13 @@ static inline __attribute__((always_inline)) int call(const haft_actor_end *end,
         m->due = haft__os->now();
     m->caller = me->record;
     const haft__server *own = haft__server_here(me);
-    haft__edge edge;
-    edge.is_noted = false;
-    if ((HAFT__NOTES_ALL_WAITS || own != NULL) &&
-        !haft__actor_begin_wait(a, me, own, "the answer of", &m->fate, HAFT__MESSAGE_ANSWERED, &edge))
+    haft__actor_wait wait;
+    wait.edge.is_noted = false;
+    if ((HAFT__NOTES_ALL_WAITS || own != NULL) && !haft__actor_begin_wait(&wait, a, me, own, m, NULL))
         return HAFT_EDEADLK;
     rc = send_and_wait(a, m, me, own);
-    if (edge.is_noted)
-        haft__edge_leave(&edge);
+    if (wait.edge.is_noted)
+        haft__edge_leave(&wait.edge);
     return rc;
 }
 
@@ -413,6 +414,7 @@ static inline void prepare_call(haft__message *m, const haft__sending *what)
     m->own_wait = HAFT__NO_OWN_WAIT;
     m->lane = NULL;
     m->panic = NULL;
+    m->link.next = NULL;
     haft__atomic_init(&m->fate, HAFT__MESSAGE_QUEUED);
 }
 

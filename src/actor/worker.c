@@ -62,10 +62,13 @@ static haft__message *take_queued(haft__actor *a)
     return HAFT__CONTAINER(link, haft__message, link);
 }
 
-/* More servers than wanted, and somebody is left who does not wait for the pool itself. */
+/* More servers than wanted, and somebody is left who waits neither for the pool itself nor, without a deadline, for others:
+ * a ring may lead through those who do, and would be closed by nobody's entering it. Without such a wait by whoever is the
+ * last to look, there are as many as `serving` says when the ring is searched for, because both happen under the lock. */
 static bool is_surplus(const haft__actor *a)
 {
-    return a->serving > a->wanted && a->serving - 1 > a->own_waiters;
+    return a->serving > a->wanted &&
+           a->serving - 1 > haft__load_relaxed(&a->party.count) + (a->own_waiters - a->own_stuck);
 }
 
 static void enter_idle(haft__server *s)
@@ -443,6 +446,8 @@ int haft__actor_serve(haft__server **frame)
     haft__panic *panic = NULL;
     haft__message *m;
     unsigned turns = 0;
+    if (a->is_pool)
+        me->party = &a->party;
     haft__lock_acquire(&a->lock);
     do {
         while (panic == NULL && (m = next(s, me, &turns)) != NULL) {
@@ -457,6 +462,7 @@ int haft__actor_serve(haft__server **frame)
         }
     } while (a->child != NULL && haft__actor_goes_on(s, me, &panic));
     s->has_left = true;
+    me->party = NULL;
     bool ends = --a->serving == 0 || panic != NULL || me->told;
     bool is_first_panic = panic != NULL && !a->has_panicked;
     if (ends)

@@ -30,6 +30,7 @@ struct haft__panic;
 #define HAFT__ROOT_MARK UINT64_C(0x68616674726f6f74)
 
 struct haft__local;
+struct haft__party;
 
 /* A lock that is read, in the list of what a job holds. */
 typedef struct haft__read {
@@ -59,6 +60,7 @@ typedef struct haft__root {
     bool told;                     /* a call outside a shield returned HAFT_ECANCELED because of an abort */
     haft__fiber_note *note;        /* of the stack */
     struct haft__local *locals;    /* job-local values, newest first; see wait/held.h */
+    struct haft__party *party;     /* whom it stands for when others wait, or null: see job/edge.h */
     uint32_t reads_used;           /* a bit for each of those below */
     uint32_t reads_beyond;         /* locks that are read and found no place there */
     haft__read reads[HAFT__READS];
@@ -169,6 +171,7 @@ static inline void haft__root_init(haft__root *root, haft__record *record)
 {
     root->mark = HAFT__ROOT_MARK;
     root->context = NULL;
+    root->party = NULL; /* whoever sets it clears it */
     haft__root_renew(root, record);
 }
 
