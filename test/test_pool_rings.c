@@ -29,7 +29,7 @@ enum { POOLS = 4, MOVES = 7 };
 
 /* A worker of the pool `who` does that with the pool `whom`. */
 struct move {
-    char who, whom;
+    const char *who, *whom;
     enum what what;
     bool runs_key_7;
     int expected; /* if nobody is refused */
@@ -46,96 +46,99 @@ struct scene {
     bool in_this_order; /* else in each that begins elsewhere */
 };
 
+#define MOVE(from, to, ...)                                                                                            \
+    {                                                                                                                  \
+        .who = #from, .whom = #to, .what = __VA_ARGS__                                                                 \
+    }
+#define HOLDS(...) HOLDS_(__VA_ARGS__, )
+#define HOLDS_(from, ...)                                                                                              \
+    {                                                                                                                  \
+        .who = #from, .what = HOLD, __VA_ARGS__                                                                        \
+    }
+
 static const struct scene scenes[] = {
     { .sentence = "two workers call an actor that calls their pool",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) },
       .is_ring = true },
     { .sentence = "two pools whose workers all call the other one",
-      .pools = { { 2 }, { 2 } },
-      .moves = { { 'P', 'Q', CALL }, { 'Q', 'P', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } },
+      .pools = { { .workers = 2 }, { .workers = 2 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(Q, P, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) },
       .is_ring = true },
     { .sentence = "pools of one worker that call each other in a circle",
-      .pools = { { 1 }, { 1 }, { 1 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'Q', 'R', CALL }, { 'R', 'S', CALL }, { 'S', 'P', CALL } },
+      .pools = { { .workers = 1 }, { .workers = 1 }, { .workers = 1 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(Q, R, CALL), MOVE(R, S, CALL), MOVE(S, P, CALL) },
       .is_ring = true },
     { .sentence = "three pools in a circle",
-      .pools = { { 2 }, { 3 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL },
-                 { 'Q', 'R', CALL },
-                 { 'Q', 'R', CALL },
-                 { 'P', 'Q', CALL },
-                 { 'Q', 'R', CALL },
-                 { 'R', 'P', CALL } },
+      .pools = { { .workers = 2 }, { .workers = 3 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(Q, R, CALL), MOVE(Q, R, CALL), MOVE(P, Q, CALL), MOVE(Q, R, CALL),
+                 MOVE(R, P, CALL) },
       .is_ring = true },
     { .sentence = "two workers that wait for different ones, who both wait for them",
-      .pools = { { 2 }, { 1 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'R', CALL }, { 'Q', 'P', CALL }, { 'R', 'P', CALL } },
+      .pools = { { .workers = 2 }, { .workers = 1 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, R, CALL), MOVE(Q, P, CALL), MOVE(R, P, CALL) },
       .is_ring = true },
     { .sentence = "one worker calls its own pool, the other somebody who calls it",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'P', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, P, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) },
       .is_ring = true },
     { .sentence = "room in the mailbox of a pool whose workers wait for the caster",
-      .pools = { { 2, true }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CAST } },
+      .pools = { { .workers = 2, .is_full = true }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CAST) },
       .is_ring = true },
     { .sentence = "a call behind a key that runs at a worker who waits for the caller, beside an idle one",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL, .runs_key_7 = true }, { 'Q', 'P', CALL_KEY_7 } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL, .runs_key_7 = true), MOVE(Q, P, CALL_KEY_7) },
       .is_ring = true },
     { .sentence = "the end of a pool, one of whose workers waits for who joins it, beside an idle one",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'Q', 'P', JOIN } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(Q, P, JOIN) },
       .is_ring = true,
       .in_this_order = true },
     { .sentence = "the end of an actor that waits for the pool of who joins it",
-      .pools = { { 1 }, { 1 } },
-      .moves = { { 'Q', 'P', CALL }, { 'P', 'Q', JOIN } },
+      .pools = { { .workers = 1 }, { .workers = 1 } },
+      .moves = { MOVE(Q, P, CALL), MOVE(P, Q, JOIN) },
       .is_ring = true,
       .in_this_order = true },
 
     { .sentence = "a third worker is idle",
-      .pools = { { 3 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } } },
+      .pools = { { .workers = 3 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) } },
     { .sentence = "a third worker waits for something that is nobody's",
-      .pools = { { 3 }, { 1 } },
-      .moves = { { 'P', 0, HOLD }, { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } } },
+      .pools = { { .workers = 3 }, { .workers = 1 } },
+      .moves = { HOLDS(P), MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) } },
     { .sentence = "one of two waits with a deadline",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL_BRIEFLY, .expected = HAFT_ETIMEDOUT }, { 'Q', 'P', CALL } } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL_BRIEFLY, .expected = HAFT_ETIMEDOUT), MOVE(Q, P, CALL) } },
     { .sentence = "it is the last who waits with a deadline",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL_BRIEFLY, .expected = HAFT_ETIMEDOUT } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL_BRIEFLY, .expected = HAFT_ETIMEDOUT) },
       .in_this_order = true },
     { .sentence = "one of the other pool's workers goes on",
-      .pools = { { 2 }, { 2 } },
-      .moves = { { 'Q', 0, HOLD }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL }, { 'P', 'Q', CALL } } },
+      .pools = { { .workers = 2 }, { .workers = 2 } },
+      .moves = { HOLDS(Q), MOVE(P, Q, CALL), MOVE(Q, P, CALL), MOVE(P, Q, CALL) } },
     { .sentence = "one of two waits for somebody who goes on",
-      .pools = { { 2 }, { 1 }, { 1 } },
-      .moves = { { 'R', 0, HOLD }, { 'P', 'Q', CALL }, { 'P', 'R', CALL }, { 'Q', 'P', CALL } } },
+      .pools = { { .workers = 2 }, { .workers = 1 }, { .workers = 1 } },
+      .moves = { HOLDS(R), MOVE(P, Q, CALL), MOVE(P, R, CALL), MOVE(Q, P, CALL) } },
     { .sentence = "all three pools wait in a row, and the last one's worker goes on",
-      .pools = { { 2 }, { 2 }, { 1 } },
-      .moves = { { 'R', 0, HOLD }, { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'R', CALL }, { 'Q', 'R', CALL } } },
+      .pools = { { .workers = 2 }, { .workers = 2 }, { .workers = 1 } },
+      .moves = { HOLDS(R), MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, R, CALL), MOVE(Q, R, CALL) } },
     { .sentence = "there is room in the mailbox",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CAST } } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CAST) } },
     { .sentence = "the key that runs at a worker who waits for the caller is another one",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL, .runs_key_7 = true }, { 'Q', 'P', CALL_KEY_8 } } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL, .runs_key_7 = true), MOVE(Q, P, CALL_KEY_8) } },
     { .sentence = "the key runs at the worker who goes on",
-      .pools = { { 2 }, { 1 } },
-      .moves = { { 'P', 0, HOLD, .runs_key_7 = true }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL_KEY_7 } } },
+      .pools = { { .workers = 2 }, { .workers = 1 } },
+      .moves = { HOLDS(P, .runs_key_7 = true), MOVE(P, Q, CALL), MOVE(Q, P, CALL_KEY_7) } },
     { .sentence = "the end of a pool, none of whose workers waits for who joins it",
-      .pools = { { 2 }, { 1 }, { 1 } },
-      .moves = { { 'R', 0, HOLD }, { 'P', 'R', CALL }, { 'Q', 'P', JOIN } } },
+      .pools = { { .workers = 2 }, { .workers = 1 }, { .workers = 1 } },
+      .moves = { HOLDS(R), MOVE(P, R, CALL), MOVE(Q, P, JOIN) } },
     { .sentence = "who joins closes a mailbox, and lets one go on who waits for room in it",
-      .pools = { { 1, true }, { 2 }, { 1 }, { 1 } },
-      .moves = { { 'P', 'Q', CALL },
-                 { 'Q', 'R', CALL },
-                 { 'Q', 'S', CALL },
-                 { 'S', 'P', CAST, .expected = HAFT_ECLOSED },
-                 { 'R', 'P', JOIN } },
+      .pools = { { .workers = 1, .is_full = true }, { .workers = 2 }, { .workers = 1 }, { .workers = 1 } },
+      .moves = { MOVE(P, Q, CALL), MOVE(Q, R, CALL), MOVE(Q, S, CALL), MOVE(S, P, CAST, .expected = HAFT_ECLOSED),
+                 MOVE(R, P, JOIN) },
       .in_this_order = true },
 };
 
@@ -157,7 +160,7 @@ static int nothing(int *state)
 
 static int do_move(struct player *p)
 {
-    owner *whom = &p->pools[p->move->whom != 0 ? p->move->whom - 'P' : 0];
+    owner *whom = &p->pools[p->move->whom != NULL ? *p->move->whom - 'P' : 0];
     switch (p->move->what) {
     case CALL:
         return haft_pool_call(whom, nothing);
@@ -205,7 +208,7 @@ static void let_all_enter(const struct scene *scene, owner *pools, struct player
         struct player *p = &players[i];
         p->move = &scene->moves[i];
         p->pools = pools;
-        owner *who = &pools[p->move->who - 'P'];
+        owner *who = &pools[*p->move->who - 'P'];
         check_int(p->move->runs_key_7 ? haft_pool_cast_keyed(who, 7, play, &p) : haft_pool_cast(who, play, &p), ==, 0);
         until(atomic_load(&p->entered));
     }
@@ -311,7 +314,7 @@ TEST_FROM_EVERY_CALLER("a call that has begun is waited for at its own worker, h
 
 TEST_FROM_EVERY_CALLER("what was refused because all workers wait is served once there is one more")
 {
-    static const struct scene scene = { .moves = { { 'P', 'Q', CALL }, { 'Q', 'P', CALL }, { 'Q', 'P', CALL } } };
+    static const struct scene scene = { .moves = { MOVE(P, Q, CALL), MOVE(Q, P, CALL), MOVE(Q, P, CALL) } };
     for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
         owner pools[POOLS] = { 0 };
         struct player players[3];
@@ -338,7 +341,7 @@ TEST_FROM_EVERY_CALLER("what was refused because all workers wait is served once
 
 TEST_FROM_EVERY_CALLER("a worker that is too many stays while only those are left that wait for others")
 {
-    static const struct scene scene = { .moves = { { 'P', 0, HOLD }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } } };
+    static const struct scene scene = { .moves = { HOLDS(P), MOVE(P, Q, CALL), MOVE(Q, P, CALL) } };
     for (haft_kind kind = HAFT_TASK; kind <= HAFT_THREAD; kind++) {
         owner pools[POOLS] = { 0 };
         struct player players[3];
@@ -409,7 +412,7 @@ static int say_a_ring(void)
     int state = 0;
     check_int(haft_pool_start(&pools[0], &state, .workers = 2, .name = "pressman"), ==, 0);
     check_int(haft_pool_start(&pools[1], &state, .workers = 1, .name = "editor"), ==, 0);
-    static const struct scene scene = { .moves = { { 'P', 'Q', CALL }, { 'P', 'Q', CALL }, { 'Q', 'P', CALL } } };
+    static const struct scene scene = { .moves = { MOVE(P, Q, CALL), MOVE(P, Q, CALL), MOVE(Q, P, CALL) } };
     let_all_enter(&scene, pools, players, 3);
     for (int i = 0; i < 3; i++) {
         haft_event_set(&players[i].go);
