@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -82,9 +83,11 @@ __attribute__((weak)) extern int haft_checkpoint(void);
 __attribute__((weak)) extern const char *haft_errname(int code);
 #ifdef HAS_CENSUS
 __attribute__((weak)) extern __typeof__(haft__census) haft__census;
+__attribute__((weak)) extern __typeof__(haft__census_refused) haft__census_refused;
 #endif
 
 #define STILL_RUNNING "still running"
+#define WAITED "waited for a job that was refused"
 #define USED_A_NULL "a null pointer was used"
 
 enum { GRACE_SECONDS = 15, SHOWN_OUTPUT = 64 << 10, FD_LIMIT = 4096 };
@@ -103,7 +106,7 @@ static struct report *report;
 static bool runs_here; /* --here: no child */
 static struct {
     const char *what; /* of HAFT_TEST_FAIL, or of the sweep; null: nothing is refused */
-    unsigned limit;   /* in seconds, for each case of the sweep; 0: the test's own */
+    double limit;     /* in seconds, for a case of the sweep whose end is not the last word; 0: the test's own */
 } refusing;
 
 __attribute__((noreturn, format(printf, 4, 0))) static void say_and_end(enum verdict verdict, const char *file,
@@ -135,12 +138,32 @@ static bool is_excused(void)
     return atomic_load(&faults_state.is_armed) && atomic_load(&faults_state.refused) > 0;
 }
 
+/* True if besides a job was refused, for which the test may wait without an end. What waits although all jobs could begin
+ * has another cause, and is a finding. */
+static bool is_job_refused(void)
+{
+#ifdef HAS_CENSUS
+    return is_excused() && haft__census_refused && haft__census_refused() > 0;
+#else
+    return is_excused();
+#endif
+}
+
 void test__fail(const char *file, int line, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
     say_and_end(is_excused() ? SKIPPED : FAILED, file, line, format, arguments);
+}
+
+__attribute__((noreturn, format(printf, 3, 4))) static void never_excused(const char *file, int line,
+                                                                          const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    say_and_end(FAILED, file, line, format, arguments);
 }
 
 void test__skip(const char *format, ...)
@@ -213,8 +236,6 @@ unsigned test_slowness(void)
 
 static unsigned limit_of(const struct test__case *test)
 {
-    if (refusing.limit != 0)
-        return refusing.limit;
     return number_from_environment("HAFT_TEST_LIMIT", 10 * test->weight * test_slowness());
 }
 
@@ -246,10 +267,12 @@ static double running_since;
 static void time_is_up(int signal_number)
 {
     (void)signal_number;
-    if (is_excused())
-        test__skip(STILL_RUNNING ": perhaps it waits for a job that was refused");
+    if (is_job_refused())
+        test__skip(WAITED);
+    if (refusing.limit > 0)
+        test__skip(STILL_RUNNING);
     show_threads();
-    test__fail(running->file, running->line, "still running after %u s", limit_of(running));
+    never_excused(running->file, running->line, STILL_RUNNING " after %u s", limit_of(running));
 }
 
 /* A job that could begin would have done it long ago. */
@@ -258,14 +281,14 @@ void test__waits(int line)
     static _Thread_local double since;
     static _Thread_local int where;
 
-    if (!is_excused())
+    if (!is_job_refused())
         return;
     const double now = seconds_now();
     if (where != line) {
         where = line;
         since = now;
     } else if (now - since > 0.3) {
-        test__skip("line %d waits for a job that was perhaps refused", line);
+        test__skip(WAITED ", at line %d", line);
     }
 }
 
@@ -405,7 +428,8 @@ static void find_jobs(struct text *found)
 void test_leak_check(void)
 {
     faults_disarm();
-    const double patience_ends = running_since + 0.8 * (double)limit_of(running);
+    const double limit = refusing.limit > 0 ? refusing.limit : (double)limit_of(running);
+    const double patience_ends = running_since + 0.8 * limit;
     struct text found;
 
     /* A joined thread shows in /proc for a moment longer. */
@@ -419,6 +443,8 @@ void test_leak_check(void)
             return;
         poll(NULL, 0, 1);
     } while (runs_here || seconds_now() < patience_ends);
+    if (refusing.limit > 0)
+        test__skip(STILL_RUNNING);
     test__fail(running->file, running->line, "something is left:%s", found.bytes);
 }
 
@@ -489,6 +515,14 @@ static void refuse_as_told(const struct test__case *test)
     faults_arm(faults);
 }
 
+static void ring_in(double seconds)
+{
+    struct itimerval timer = { .it_value.tv_sec = (time_t)seconds };
+
+    timer.it_value.tv_usec = (suseconds_t)((seconds - (double)timer.it_value.tv_sec) * 1e6);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 static void run_body(const struct test__case *test)
 {
     running = test;
@@ -497,7 +531,10 @@ static void run_body(const struct test__case *test)
     if (!runs_here) {
         struct sigaction action = { .sa_handler = time_is_up };
         sigaction(SIGALRM, &action, NULL);
-        alarm(limit_of(test));
+        if (refusing.limit > 0)
+            ring_in(refusing.limit);
+        else
+            alarm(limit_of(test));
     }
     refuse_as_told(test);
     test->body();
@@ -755,24 +792,32 @@ static void run_test(const struct test__case *test)
 
 /* Counts what the test asks of the machine, and runs it with each request refused, once alone and once with all that
  * follow; at most so many, spread over all. Besides a finding a case may pass; or an assertion or the use of a null
- * pointer ends it, as a test may on a machine that refuses; or it waits without an end, mostly for a job that was
- * refused. What could be the library's is told with the first case in which it was: for a look by hand. */
-enum { WENT_THROUGH, ASSERTED, USED_NULL, ENDLESS, WAYS };
-enum { ENDLESS_AT_MOST = 3 };
+ * pointer ends it, as a test may on a machine that refuses; or it waits without an end for a job that was refused. What
+ * could be the library's is told with the first case in which it was: for a look by hand. A wait without an end although
+ * no job was refused is a finding; a case has its short limit first, and if it is not over by then, the test's own. */
+enum { WENT_THROUGH, ASSERTED, USED_NULL, WAITED_FOR_JOB, WAYS };
 
 static int way_of(const struct outcome *outcome)
 {
     if (outcome->result == PASS)
         return WENT_THROUGH;
-    if (strncmp(outcome->text, STILL_RUNNING, strlen(STILL_RUNNING)) == 0)
-        return ENDLESS;
+    if (strncmp(outcome->text, WAITED, strlen(WAITED)) == 0)
+        return WAITED_FOR_JOB;
     return strncmp(outcome->text, USED_A_NULL, strlen(USED_A_NULL)) == 0 ? USED_NULL : ASSERTED;
+}
+
+static void run_case(const struct test__case *test, double limit, struct outcome *out)
+{
+    refusing.limit = limit;
+    run_once(test, out);
+    refusing.limit = 0;
+    if (out->result == SKIP && strcmp(out->text, STILL_RUNNING) == 0)
+        run_once(test, out);
 }
 
 static void sweep_test(const struct test__case *test)
 {
-    static const char *const ways[WAYS] = { "went through", "ended by an assertion", "used a null pointer",
-                                            "never ended" };
+    static const char *const ways[WAYS] = { "went through", "ended by an assertion", "used a null pointer", WAITED };
     struct outcome outcome = { .result = PASS };
     struct faults faults = { .kind = FAULT_ANY, .k = 1000000000 };
     unsigned counts[WAYS] = { 0 };
@@ -783,19 +828,16 @@ static void sweep_test(const struct test__case *test)
     run_once(test, &outcome);
     const bool counted = outcome.result == PASS;
     const size_t requests = report->requests, points = requests < options.points ? requests : options.points;
-    refusing.limit = 2 * test_slowness() + (unsigned)(4 * (seconds_now() - start));
+    const double limit = 0.5 * test_slowness() + 4 * (seconds_now() - start);
     for (size_t i = 0; counted && i < 2 * points && outcome.result != FAIL; i++) {
         faults.forever = i >= points;
         faults.k = 1 + (points > 1 ? i % points * (requests - 1) / (points - 1) : 0);
         refusing.what = faults_text(faults);
-        run_once(test, &outcome);
+        run_case(test, limit, &outcome);
         const int way = way_of(&outcome);
         if (outcome.result != FAIL && counts[way]++ == 0 && way >= USED_NULL)
             snprintf(firsts[way], sizeof(firsts[way]), "    %s: %s\n", refusing.what, outcome.text);
-        if (counts[ENDLESS] >= ENDLESS_AT_MOST)
-            break;
     }
-    refusing.limit = 0;
     if (!counted)
         outcome.result = SKIP; /* what is wrong with it shows elsewhere, or it has a table of its own */
     else if (outcome.result != FAIL)
@@ -804,7 +846,7 @@ static void sweep_test(const struct test__case *test)
     printf("    %zu requests", requests);
     for (int way = 0; way < WAYS; way++)
         printf("%s %u %s", way == 0 ? ":" : ",", counts[way], ways[way]);
-    printf("\n%s%s", firsts[USED_NULL], firsts[ENDLESS]);
+    printf("\n%s%s", firsts[USED_NULL], firsts[WAITED_FOR_JOB]);
     if (outcome.result == FAIL) {
         printf("    HAFT_TEST_FAIL=%s: %s\n", refusing.what, outcome.text);
         char *output = output_of_test();

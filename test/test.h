@@ -23,9 +23,10 @@
  *
  * Environment: HAFT_TEST_SLOW multiplies every time limit (for emulators); HAFT_TEST_LIMIT, in seconds, is the limit of
  * every test, whatever else is said here. HAFT_TEST_FAIL=map:3+ refuses the third mapping of each test and all that
- * follow (see faults.h). Tests expect a machine that refuses nothing, so an assertion, a null pointer or a wait without
- * an end skips the test after a refusal; what fails are other crashes, leaks, and what a sanitizer reports. A wait that
- * is not in `until`, and so perhaps the library's own, is counted by --faults. */
+ * follow (see faults.h). Tests expect a machine that refuses nothing, so an assertion or a null pointer skips the test
+ * after a refusal, and so does a wait without an end if a job was among what was refused, for which it may be. What fails
+ * are other crashes, other waits without an end, leaks, and what a sanitizer reports. So a test looks at every code by
+ * which what it waits for may be refused, but for those of jobs. */
 #ifndef HAFT_TEST_TEST_H
 #define HAFT_TEST_TEST_H
 

@@ -924,7 +924,8 @@ static int takes_turns(struct state *s, struct turns *t)
         return 0;
     int rc = t->by_owner != NULL ? haft_actor_after(t->by_owner, HAFT_US, takes_turns, t)
                                  : haft_actor_after(t->by_weak, HAFT_US, takes_turns, t);
-    return rc;
+    check_int(rc, ==, 0);
+    return 0;
 }
 
 static int casts_until_refused(struct state *s, struct turns *t)

@@ -2,11 +2,14 @@
  *
  * The harness, tested by itself. This file is built twice: as harness_victims it holds tests that are meant to fail, each
  * in its way; as test_harness it runs them and looks at what is reported. */
+#include <haft/haft.h>
+
 #include "test.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +158,33 @@ TEST_LONG("takes long")
 {
 }
 
+static _Atomic bool has_run;
+
+static int runs(void)
+{
+    atomic_store(&has_run, true);
+    return 0;
+}
+
+TEST("waits for its job, whatever became of it")
+{
+    haft_handle job = haft_spawn(runs, HAFT_NO_FRAME, .kind = HAFT_THREAD);
+    while (!atomic_load(&has_run))
+        usleep(100);
+    haft_join(&job);
+}
+
+TEST("waits because it was refused a channel")
+{
+    HAFT_SENDER(int) tx;
+    HAFT_RECEIVER(int) rx;
+    if (haft_channel(&tx, &rx, 1) != 0)
+        for (;;)
+            pause();
+    haft_sender_drop(&tx);
+    haft_receiver_drop(&rx);
+}
+
 #else
 
 /* Runs the victim of that name, by a command whose beginning may set variables and whose end may hold options, and
@@ -286,6 +316,17 @@ TEST("tests can be listed, chosen by a part of their name, repeated, and the lon
     check(strstr(output, "in round 1"));
     check_int(run_victim("", "--repeat 3", "passes", output, sizeof(output)), ==, 0);
     check(strstr(output, "1 passed, 0 failed, 0 skipped"));
+}
+
+TEST_LONG("a sweep of refusals lets a test wait for a job that was refused, and for nothing else")
+{
+    static char output[256 << 10];
+
+    check_int(run_victim("", "--faults 2", "waits for its job", output, sizeof(output)), ==, 0);
+    check_msg(strstr(output, ": waited for a job that was refused\n"), "%s", output);
+    check_int(run_victim("HAFT_TEST_LIMIT=2", "--faults 2", "waits because", output, sizeof(output)), ==, 1);
+    check_msg(strstr(output, "still running after 2 s"), "%s", output);
+    check_msg(strstr(output, "    HAFT_TEST_FAIL=any:"), "%s", output);
 }
 
 #endif

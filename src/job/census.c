@@ -27,6 +27,11 @@ static void visit(haft__record *record, void *argument)
     }
 }
 
+uint64_t haft__census_refused(void)
+{
+    return haft__load_relaxed(&haft__jobs_refused);
+}
+
 void haft__census(struct haft__census *out)
 {
     *out = (struct haft__census){ .mappings_live = haft__runtimes_live() };

@@ -159,8 +159,11 @@ void haft__job_run_body(haft__job *job, haft__root *root);
 /* Gives a job the outcome of a body that was left by pthread_exit, on the thread that is ending. What was open in it is
  * gone with its frames. */
 void haft__job_left(haft__job *job, haft__root *root);
-/* Ends a job that never ran. */
+/* Ends a job that never ran: it was aborted, 0, or the machine refused what it needs. */
 void haft__job_refuse(haft__record *record, int code);
+/* Counts a refusal by the machine; returns rc. Every code of a job that could not be made or begun comes by here. */
+extern haft__atomic(uint64_t) haft__jobs_refused;
+int haft__job_refused(int rc);
 /* The end; see the top of this file. */
 void haft__job_end(haft__job *job);
 /* Calls a body as what it is: with the frame, or without. */

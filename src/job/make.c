@@ -113,7 +113,7 @@ static inline int check(const haft__job_spec *spec, int *class)
     return *class < 0 ? HAFT_EINVAL : 0;
 }
 
-int haft__job_make(const haft__job_spec *spec, haft__job **out)
+static int make(const haft__job_spec *spec, haft__job **out)
 {
     const haft_spawn_options *options = spec->options;
     int class;
@@ -162,6 +162,12 @@ int haft__job_make(const haft__job_spec *spec, haft__job **out)
     haft__job_heed_end(job, runtime);
     *out = job;
     return 0;
+}
+
+int haft__job_make(const haft__job_spec *spec, haft__job **out)
+{
+    int rc = make(spec, out);
+    return rc == 0 ? 0 : haft__job_refused(rc);
 }
 
 /* The same for the common case, which need not look at what it knows: a task without options of its own but for pinned

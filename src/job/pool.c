@@ -314,7 +314,7 @@ static int begin(haft__pool *pool, haft__job *job, bool was_queued)
 int haft__pool_submit(haft__job *job)
 {
     haft__pool *pool = pool_for(haft__job_runtime(job));
-    return pool != NULL ? begin(pool, job, false) : HAFT_ENOMEM;
+    return haft__job_refused(pool != NULL ? begin(pool, job, false) : HAFT_ENOMEM);
 }
 
 bool haft__pool_withdraw(haft__job *job)

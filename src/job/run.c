@@ -199,10 +199,19 @@ void haft__job_left(haft__job *job, haft__root *root)
     job->panic = haft__panic_new(__FILE__, __LINE__, "the thread was ended by pthread_exit");
 }
 
+haft__atomic(uint64_t) haft__jobs_refused;
+
+HAFT__COLD int haft__job_refused(int rc)
+{
+    if (rc == HAFT_ENOMEM || rc == HAFT_EAGAIN)
+        haft__fetch_add_relaxed(&haft__jobs_refused, 1);
+    return rc;
+}
+
 void haft__job_refuse(haft__record *record, int code)
 {
     haft__job *job = haft__job_of(record);
     job->record.end = HAFT_NOT_STARTED;
-    job->record.code = code;
+    job->record.code = haft__job_refused(code);
     haft__job_end(job);
 }

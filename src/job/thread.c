@@ -43,7 +43,7 @@ static void thread_begins(void *argument)
     if (haft__thread_at_exit(&self->thread, thread_ends) != 0) {
         /* No memory for a key's value: the body has not begun and will not. */
         job->record.end = HAFT_NOT_STARTED;
-        job->record.code = HAFT_ENOMEM;
+        job->record.code = haft__job_refused(HAFT_ENOMEM);
         self->has_returned = true;
         thread_ends(self);
         return;
@@ -56,7 +56,7 @@ int haft__thread_job_start(haft__job *job)
 {
     thread_job *self = haft__os->allocate(sizeof *self, _Alignof(thread_job));
     if (self == NULL)
-        return HAFT_ENOMEM;
+        return haft__job_refused(HAFT_ENOMEM);
     memset(self, 0, sizeof *self);
     self->job = job;
     self->thread.home = haft__load_relaxed(&job->record.home);
@@ -69,6 +69,7 @@ int haft__thread_job_start(haft__job *job)
     if (rc != 0) {
         job->record.root = NULL;
         haft__os->release(self);
+        haft__job_refused(rc);
     }
     return rc;
 }

@@ -16,4 +16,8 @@ struct haft__census {
 
 void haft__census(struct haft__census *out);
 
+/* How often the machine has refused a job since the process began: its spawn, or a stack or thread when it was to begin.
+ * For a test that waits without an end: it may be for such a job. From anywhere, a signal handler included. */
+uint64_t haft__census_refused(void);
+
 #endif
