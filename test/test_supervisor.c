@@ -928,6 +928,115 @@ TEST_FROM_EVERY_CALLER("a removal that is refused goes on, and nothing else is d
     clear_up(&s, 2);
 }
 
+/* Removes a sibling; nothing but an answer ends its wait. */
+struct remover {
+    haft_supervisor *sup;
+    const char *sibling;
+    _Atomic int entered, is_stopped, rc;
+};
+
+static void tell_remover(void *frame)
+{
+    atomic_store(&(*(struct remover **)frame)->is_stopped, 1);
+}
+
+static int removes_in_a_shield(struct remover **frame)
+{
+    struct remover *r = *frame;
+    HAFT_SHIELD;
+    atomic_store(&r->entered, 1);
+    while (!atomic_load(&r->is_stopped))
+        haft_yield();
+    atomic_store(&r->rc, haft_supervisor_remove(r->sup, r->sibling));
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("a child that is being stopped is refused the removal of a sibling, even under a shield")
+{
+    for_each_kind(kind) {
+        struct stage s = { .sup = haft_supervisor_new() };
+        struct remover r = { .sup = s.sup, .sibling = "a", .rc = 1 }, *frame = &r;
+        set_up(&s, 1, HAFT_TASK);
+        check_int(haft_supervise(s.sup, removes_in_a_shield, &frame, .name = "remover", .kind = kind,
+                                 .stop = tell_remover, .grace = 3600 * HAFT_S),
+                  ==, 0);
+        until(atomic_load(&r.entered));
+        check_int(haft_supervisor_remove(s.sup, "remover"), ==, 0);
+        check_int(atomic_load(&r.rc), ==, HAFT_EDEADLK);
+        haft_child_info info;
+        check_int(haft_supervisor_child(s.sup, "a", &info), ==, 0); /* nothing happened */
+        check_int(haft_supervisor_remove(s.sup, "a"), ==, 0);
+        clear_up(&s, 1);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("two children that remove each other under a shield are both removed, and one is told")
+{
+    for_each_kind(kind) {
+        haft_supervisor *sup = haft_supervisor_new();
+        struct remover a = { .sup = sup, .sibling = "b", .rc = 1 }, b = { .sup = sup, .sibling = "a", .rc = 1 };
+        struct remover *to_a = &a, *to_b = &b;
+        check_int(haft_supervise(sup, removes_in_a_shield, &to_a, .name = "a", .kind = kind), ==, 0);
+        check_int(haft_supervise(sup, removes_in_a_shield, &to_b, .name = "b"), ==, 0);
+        until(atomic_load(&a.entered) && atomic_load(&b.entered));
+        atomic_store(&a.is_stopped, 1);
+        atomic_store(&b.is_stopped, 1);
+        check_int(haft_supervisor_wait(sup), ==, 0);
+        int ra = atomic_load(&a.rc), rb = atomic_load(&b.rc);
+        /* One is told; the other has what it asked for, or comes too late. */
+        check(ra == HAFT_EDEADLK || rb == HAFT_EDEADLK || ra == HAFT_EINVAL || rb == HAFT_EINVAL);
+        check_int(haft_supervisor_drop(&sup), ==, 0);
+    }
+}
+
+struct removal {
+    haft_supervisor *sup;
+    const char *name;
+};
+
+static int removes(const struct removal *r)
+{
+    return haft_supervisor_remove(r->sup, r->name);
+}
+
+static int parks(void)
+{
+    return haft_park();
+}
+
+static unsigned leaving(haft_supervisor *sup)
+{
+    haft__lock_acquire(&sup->lock);
+    size_t n = sup->leaving;
+    haft__lock_release(&sup->lock);
+    return (unsigned)n;
+}
+
+TEST_FROM_EVERY_CALLER("a child whose stop begins while it waits for a removal is told, and the removal goes on")
+{
+    for_each_kind(kind) {
+        haft_supervisor *sup = haft_supervisor_new();
+        struct shielded busy = { 0 }, *to_busy = &busy;
+        struct remover r = { .sup = sup, .sibling = "a", .rc = 1 }, *to_r = &r;
+        check_int(haft_supervise(sup, heeds_nothing, &to_busy, .name = "busy"), ==, 0);
+        until(atomic_load(&busy.entered));
+        haft_handle first = haft_spawn(removes, (&(struct removal){ sup, "busy" }));
+        until(leaving(sup) == 1);
+        check_int(haft_supervise(sup, removes_in_a_shield, &to_r, .name = "remover", .kind = kind), ==, 0);
+        check_int(haft_supervise(sup, parks, HAFT_NO_FRAME, .name = "a"), ==, 0);
+        atomic_store(&r.is_stopped, 1);
+        until(leaving(sup) == 2 || atomic_load(&r.rc) != 1);
+        haft_handle second = haft_spawn(removes, (&(struct removal){ sup, "remover" }));
+        until(leaving(sup) == 3 || atomic_load(&r.rc) != 1);
+        atomic_store(&busy.is_open, 1);
+        check_int(haft_join(&first), ==, 0);
+        check_int(haft_join(&second), ==, 0);
+        check_int(atomic_load(&r.rc), ==, HAFT_EDEADLK);
+        check_int(haft_supervisor_wait(sup), ==, 0); /* a is gone, too */
+        check_int(haft_supervisor_drop(&sup), ==, 0);
+    }
+}
+
 static bool is_regrouping(haft_supervisor *sup)
 {
     haft__lock_acquire(&sup->lock);

@@ -170,8 +170,10 @@ HAFT_API_ int haft_supervisor_child(haft_supervisor *sup, const char *name, haft
 
 /* Stops the first child of that name and removes it; its siblings are left alone. 0: it has ended, and its template was
  * disposed of. HAFT_EINVAL: there is none. HAFT_ECLOSED: the supervisor stops its children anyway, or has. HAFT_EDEADLK:
- * called by the child itself, or by a .stop or .drop. HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was aborted or late; the
- * child will be removed all the same. Suspends. */
+ * called by the child itself, by a .stop or .drop, or by a sibling that is being stopped, for which the supervisor waits
+ * first; if that begins while the sibling waits here, it is told at once, and the child is removed all the same. (A job that a
+ * child only waits for is no child: it must not call this in a shield.) HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was
+ * aborted or late; the child will be removed all the same. Suspends. */
 HAFT_API_ int haft_supervisor_remove(haft_supervisor *sup, const char *name);
 
 /* Asks the supervisor to stop its children, the last added first, and to end. Idempotent. HAFT_EINVAL for null. Never

@@ -260,11 +260,43 @@ static void ask(haft__child *c, bool for_good)
         haft__actor_drop_object(c->stop, c->template);
 }
 
+/* Takes out one who waits for a removal and belongs to that child, or null. The lock is held. */
+static haft__arm *take_remover(const haft__child *c)
+{
+    for (haft__link *at = c->sup->children.next; at != &c->sup->children; at = at->next) {
+        const haft__child *other = HAFT__CONTAINER(at, haft__child, link);
+        for (haft__link *link = other->removers.next; link != &other->removers; link = link->next) {
+            haft__arm *w = HAFT__CONTAINER(link, haft__arm, link);
+            if (w->value != c)
+                continue;
+            haft__list_remove(link);
+            return w;
+        }
+    }
+    return NULL;
+}
+
+/* The keeper is about to wait for the end of that child, which then must not wait for the keeper. The lock is held on entry
+ * and on return. */
+static void begin_stop(const haft__child *c)
+{
+    haft__arm *w;
+    c->sup->stopping = c;
+    while ((w = take_remover(c)) != NULL) {
+        haft__record *record = haft__arm_complete(w, HAFT_EDEADLK);
+        haft__lock_release(&c->sup->lock);
+        haft__wake(record);
+        haft__lock_acquire(&c->sup->lock);
+    }
+}
+
 bool haft__child_stop(haft__child *c, bool for_good)
 {
     haft__root *me = haft__here_or_null()->root;
     haft__lock_acquire(&c->sup->lock);
     bool was_over = c->has_ended;
+    if (!was_over)
+        begin_stop(c);
     haft__lock_release(&c->sup->lock);
     if (!was_over) {
         ask(c, for_good);
@@ -277,6 +309,7 @@ bool haft__child_stop(haft__child *c, bool for_good)
         }
     }
     haft__lock_acquire(&c->sup->lock);
+    c->sup->stopping = NULL;
     haft__list_remove(&c->ended);
     haft__lock_release(&c->sup->lock);
     haft__child_reap(c);
@@ -312,14 +345,17 @@ void haft__child_end(haft__child *c)
 
 /* --- who is here -------------------------------------------------------------------------------------------------- */
 
-bool haft__child_is_here(const haft_supervisor *sup, const haft__root *me)
+haft__child *haft__child_here(const haft_supervisor *sup, const haft__root *me)
 {
-    if (me->record == sup->keeper)
-        return true;
     const haft__job *job = haft__job_here(me);
     const haft__server *server = haft__server_here(me);
-    const haft__child *c = job != NULL && (job->record.flags & HAFT__SUPERVISED) != 0 ? job->group
-                           : server != NULL                                           ? server->core->child
-                                                                                      : NULL;
-    return c != NULL && c->sup == sup;
+    haft__child *c = job != NULL && (job->record.flags & HAFT__SUPERVISED) != 0 ? job->group
+                     : server != NULL                                           ? server->core->child
+                                                                                : NULL;
+    return c != NULL && c->sup == sup ? c : NULL;
+}
+
+bool haft__child_is_here(const haft_supervisor *sup, const haft__root *me)
+{
+    return me->record == sup->keeper || haft__child_here(sup, me) != NULL;
 }

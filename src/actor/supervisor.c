@@ -350,6 +350,8 @@ static int check_removal(haft_supervisor *sup, const haft__child *c, const haft_
         return HAFT_ECLOSED;
     if (c == NULL)
         return HAFT_EINVAL;
+    if (sup->stopping != NULL && haft__child_here(sup, me) == sup->stopping)
+        return HAFT_EDEADLK;
     if (c->actor != NULL)
         return server != NULL && server->core == c->actor ? HAFT_EDEADLK : 0;
     return c->job != NULL && me->record == &c->job->record ? HAFT_EDEADLK : 0;
@@ -368,6 +370,7 @@ int haft_supervisor_remove(haft_supervisor *sup, const char *name)
         return rc;
     haft__arm self;
     haft__arm_init(&self, me, NULL);
+    self.value = haft__child_here(sup, me);
     haft__lock_acquire(&sup->lock);
     haft__child *c = find(sup, name);
     rc = check_removal(sup, c, me);

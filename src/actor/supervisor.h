@@ -83,7 +83,8 @@ struct haft_supervisor {
     haft__link waiters;
     size_t active, due, leaving, starting;
     bool has_begun, is_stopping, is_closing, is_over, has_ended;
-    int code; /* why it gave up */
+    int code;                    /* why it gave up */
+    const haft__child *stopping; /* for whose end the keeper waits, or null; it waits for no removal meanwhile */
     haft_runtime *runtime;
     haft_supervisor_options options; /* with the defaults filled in */
     /* The keeper's. */
@@ -120,6 +121,8 @@ int haft__child_code(const haft__child *c);
 /* An actor's worker has left its loop, and waits for the verdict; its job has ended. Without locks. */
 void haft__child_is_down(haft__child *c, const haft_outcome *out);
 void haft__child_is_gone(haft__child *c, const haft_outcome *out);
+/* The child that runs here, or null. */
+haft__child *haft__child_here(const haft_supervisor *sup, const haft__root *me);
 /* True if that record's job, the keeper's user code included, is one that the supervisor would wait for. */
 bool haft__child_is_here(const haft_supervisor *sup, const haft__root *me);
 
