@@ -21,6 +21,9 @@
  *    then for as long as one holder holds.
  *  - A waiter that is refused and was awake passes that on, because the unlock that woke it woke nobody else.
  *
+ * While a woken waiter is on its way, others lock and unlock past it, with WAITERS and AWAKE set. Whoever met a mutex in that
+ * state expects it there again (root->lock_flags), so that neither needs a second exchange.
+ *
  * The mutex is freed while the queue's lock is held only with waiters in the queue, and each of them leaves through that
  * lock; the fast path frees by its last touch. So the memory may go as soon as its last user has it unlocked. */
 #include "sync/mutex.h"
@@ -66,12 +69,18 @@ static uint32_t as_owner(const haft__root *me)
     return me->index << OWNER_SHIFT | (me->panicking != NULL ? (uint32_t)PANICKING : 0);
 }
 
-static void release(haft_mutex *m, uint32_t poison);
+static uint32_t release(haft_mutex *m, uint32_t poison);
 
 static void abandon(haft_held_ *held, void *root)
 {
     (void)root;
     release(HAFT__CONTAINER(held, haft_mutex, held_), POISONED);
+}
+
+/* The flags that the next exchange is to expect: both, or none. WAITERS alone is for release(). */
+static void expect(haft__root *me, uint32_t state)
+{
+    me->lock_flags = (state & (WAITERS | AWAKE)) == (WAITERS | AWAKE) ? WAITERS | AWAKE : 0;
 }
 
 /* What a successful locker returns. */
@@ -184,8 +193,10 @@ static bool begin_wait(haft__edge *edge, const haft_mutex *m, const haft__root *
 static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
 {
     uint32_t mine = as_owner(me), state;
-    if (spin(m, mine, &state))
+    if (spin(m, mine, &state)) {
+        expect(me, state);
         return held(m, me, state);
+    }
     if (owner_of(state) == me->index)
         return HAFT_EDEADLK;
     haft__edge edge;
@@ -221,6 +232,14 @@ static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
     return rc != 0 ? haft__tell(me, rc) : held(m, me, state);
 }
 
+static __attribute__((noinline)) int lock_as_expected(haft_mutex *m, haft__root *me)
+{
+    uint32_t state = me->lock_flags;
+    if (state != 0 && haft__cas_acq_rel_retry(state_of(m), &state, state | as_owner(me)))
+        return held(m, me, 0);
+    return lock_slowly(m, me, UNCONDITIONALLY);
+}
+
 /* A thread's first call. */
 static __attribute__((noinline)) int lock_first(haft_mutex *m)
 {
@@ -234,9 +253,10 @@ int haft_mutex_lock(haft_mutex *m)
         return lock_first(m);
     haft__root *me = here->root;
     uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, as_owner(me)), 1))
+    if (__builtin_expect(me->lock_flags == 0, 1) &&
+        __builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
-    return lock_slowly(m, me, UNCONDITIONALLY);
+    return lock_as_expected(m, me);
 }
 
 int haft_mutex_lock_abortable(haft_mutex *m)
@@ -247,8 +267,8 @@ int haft_mutex_lock_abortable(haft_mutex *m)
     int rc = haft__refusal_on_entry(me);
     if (rc != 0)
         return rc;
-    uint32_t state = 0;
-    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, as_owner(me)), 1))
+    uint32_t state = me->lock_flags;
+    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, state | as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, ABORTABLY);
 }
@@ -281,8 +301,8 @@ bool haft__mutex_is_held(const haft_mutex *m, const haft__root *me)
     return owner_of(haft__load_relaxed(state_of(m))) == me->index;
 }
 
-/* Frees it for the first waiter, or hands it over. False: there is none any more. */
-static bool release_to_waiter(haft_mutex *m, uint32_t poison)
+/* Frees it for the first waiter, or hands it over; *left is the state then. False: there is none any more. */
+static bool release_to_waiter(haft_mutex *m, uint32_t poison, uint32_t *left)
 {
     haft__lock *lock = haft__lock_at(&m->lock_);
     haft__lock_acquire(lock);
@@ -301,31 +321,34 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison)
         uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
         haft__queue_remove(&m->waiters_, &first->waiter);
         haft__store_relaxed(&first->waiter.arm.is_done, 1);
+        *left = owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0);
         /* Release: of the record to whoever reads its number. */
-        haft__store_release(state_of(m), owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0));
+        haft__store_release(state_of(m), *left);
     } else {
         first->is_awake = true;
-        haft__store_release(state_of(m), poison | WAITERS | AWAKE); /* partner: whoever takes it past the queue */
+        *left = poison | WAITERS | AWAKE;
+        haft__store_release(state_of(m), *left); /* partner: whoever takes it past the queue */
     }
     haft__lock_release(lock);
     haft__wake(record);
     return true;
 }
 
-static __attribute__((noinline)) void release(haft_mutex *m, uint32_t poison)
+/* Returns the state that it left. */
+static __attribute__((noinline)) uint32_t release(haft_mutex *m, uint32_t poison)
 {
-    uint32_t state = haft__load_relaxed(state_of(m));
+    uint32_t state = haft__load_relaxed(state_of(m)), next;
     for (;;) {
         if ((state & (WAITERS | AWAKE)) == WAITERS) {
-            if (release_to_waiter(m, poison))
-                return;
+            if (release_to_waiter(m, poison, &next))
+                return next;
             state = haft__load_relaxed(state_of(m));
             continue;
         }
         /* Release: partner of the next locker's acquire; the last touch. */
-        uint32_t next = (state & (POISONED | WAITERS | AWAKE)) | poison;
+        next = (state & (POISONED | WAITERS | AWAKE)) | poison;
         if (haft__cas_weak_release(state_of(m), &state, next))
-            return;
+            return next;
     }
 }
 
@@ -345,6 +368,13 @@ static __attribute__((noinline)) void unlock_slowly(haft_mutex *m)
     release(m, me->panicking != NULL && (state & PANICKING) == 0 ? POISONED : 0);
 }
 
+static __attribute__((noinline)) void release_as_expected(haft_mutex *m, haft__root *me)
+{
+    uint32_t flags = me->lock_flags, state = me->index << OWNER_SHIFT | flags;
+    if (flags == 0 || !haft__cas_release(state_of(m), &state, flags))
+        expect(me, release(m, 0));
+}
+
 void haft_mutex_unlock(haft_mutex *m)
 {
     const haft__thread *here = haft__here_or_null();
@@ -356,8 +386,8 @@ void haft_mutex_unlock(haft_mutex *m)
     }
     me->held = m->held_.next_;
     uint32_t mine = me->index << OWNER_SHIFT;
-    if (__builtin_expect(!haft__cas_release(state_of(m), &mine, 0), 0))
-        release(m, 0);
+    if (__builtin_expect(me->lock_flags != 0, 0) || __builtin_expect(!haft__cas_release(state_of(m), &mine, 0), 0))
+        release_as_expected(m, me);
 }
 
 int haft_mutex_heal(haft_mutex *m)

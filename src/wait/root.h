@@ -53,6 +53,7 @@ typedef struct haft__root {
     uint32_t shields;              /* how many are open */
     uint32_t index;                /* of the record */
     uint32_t worker;               /* a task's: the number of the worker that it last ran on */
+    uint32_t lock_flags;           /* of the mutex that it last had trouble with; a guess: see sync/mutex.c */
     const char *waits_for;         /* while it is parked, for reports: "the end of", or null: not said */
     haft__record *waits_on;        /* and whose, or null */
     uint32_t passes;               /* how often its last worker passed it on; see src/sched */
@@ -157,6 +158,7 @@ static inline void haft__root_renew(haft__root *root, haft__record *record)
     root->deadline = INT64_MAX;
     root->shields = 0;
     root->passes = 0;
+    root->lock_flags = 0;
     root->is_refused = false;
     root->told = false;
     root->reads_used = root->reads_beyond = 0;
