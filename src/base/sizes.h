@@ -72,6 +72,9 @@
 #ifndef HAFT__MUTEX_SPINS
 #define HAFT__MUTEX_SPINS 6 /* rounds in which a contender of a mutex looks again before it waits */
 #endif
+#ifndef HAFT__MUTEX_PAUSES
+#define HAFT__MUTEX_PAUSES 4 /* pauses of the first, doubled from round to round */
+#endif
 #ifndef HAFT__MUTEX_HAND_OVER_NS
 #define HAFT__MUTEX_HAND_OVER_NS 1000000 /* a waiter that lost once and waited so long is handed the mutex */
 #endif

@@ -95,7 +95,7 @@ static int held(haft_mutex *m, haft__root *me, uint32_t state)
 /* A short while in which the holder may be done. Not worth it while the holder itself waits. True: locked. */
 static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
 {
-    unsigned pauses = 4;
+    unsigned pauses = HAFT__MUTEX_PAUSES;
     for (unsigned i = 0; i < HAFT__MUTEX_SPINS; i++) {
         *state = haft__load_acquire(state_of(m)); /* partner: the release of the locker; its record is looked at */
         if (owner_of(*state) == 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Shared state and channels, used by plain threads. */
+#include "wait/root.h"
 #include "world.h"
 
 WORLD_RUNTIME(runtime);
@@ -92,6 +93,35 @@ MODEL("mutex: it is taken again past its waiter, or handed over", .is_large = tr
     lock_twice(NULL);
     model_join(other);
     model_check(plain == 3);
+}
+
+static void lock_thrice(void)
+{
+    for (int i = 0; i < 3; i++)
+        count_under_mutex(NULL);
+}
+
+MODEL("mutex: it is locked and unlocked past a waiter that was woken", .is_large = true)
+{
+    int other = model_start(count_under_mutex, NULL);
+    lock_thrice();
+    model_join(other);
+    model_check(plain == 4);
+}
+
+static void expect_a_woken_waiter(void *argument)
+{
+    haft__here_always()->root->lock_flags = 6; /* WAITERS and AWAKE of sync/mutex.c: a guess, which may be wrong */
+    count_under_mutex(argument);
+}
+
+MODEL("mutex: who locks it past a woken waiter sees what was done under it", .is_large = true)
+{
+    int waiter = model_start(count_under_mutex, NULL), other = model_start(expect_a_woken_waiter, NULL);
+    lock_twice(NULL);
+    model_join(other);
+    model_join(waiter);
+    model_check(plain == 4);
 }
 
 static haft_cond cond = HAFT_COND_INIT;
