@@ -307,12 +307,12 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison, uint32_t *left)
     haft__lock *lock = haft__lock_at(&m->lock_);
     haft__lock_acquire(lock);
     contender *first = (contender *)(void *)m->waiters_;
-    /* The caller owns the mutex and the lock is held, so nobody else changes the state. A state that still has the
-     * same owner is stored relaxed: nobody takes the mutex by it. */
+    /* The caller owns the mutex and the lock is held, so nobody else changes the state. */
     uint32_t state = haft__load_relaxed(state_of(m));
     poison |= state & POISONED;
     if (first == NULL) {
-        haft__store_relaxed(state_of(m), state & ~(uint32_t)WAITERS);
+        /* Nobody takes the mutex by it, but whoever reads the owner's number here looks at its record: release. */
+        haft__store_release(state_of(m), state & ~(uint32_t)WAITERS);
         haft__lock_release(lock);
         return false;
     }

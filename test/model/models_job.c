@@ -77,6 +77,31 @@ MODEL("job: two join, one of them gets it")
     check_nothing_is_left();
 }
 
+static void join_for_a_while(void *argument)
+{
+    (void)argument;
+    HAFT_TIMEOUT(100);
+    join_shared((void *)1);
+}
+
+MODEL("job: one gives up joining, and has looked at nothing that the next job of the slot writes")
+{
+    int rc;
+    shared = start(double_it, NULL);
+    haft_handle h = shared;
+    int other = model_start(join_for_a_while, NULL);
+    while ((rc = haft_join(&h)) == HAFT_EBUSY)
+        model_spin();
+    if (rc == 7) {
+        haft_handle next = start(double_it, NULL); /* most likely in the same slot */
+        model_check(haft_join(&next) == 7);
+    }
+    model_join(other);
+    model_check((rc == 7) != (results[1] == 7));
+    model_check(rc == 7 || is_refusal(rc));
+    check_nothing_is_left();
+}
+
 MODEL("job: detach while it ends: its frame is dropped once")
 {
     haft_handle h = start(double_it, count_drop);
@@ -141,6 +166,25 @@ MODEL("abort: a job that ends keeps its own result or never began")
     struct frame f = { 0 };
     int rc = haft_join(&h, &f);
     model_check((rc == 7 && f.out == 42) || (rc == HAFT_EABORTED && f.out == 0));
+    check_nothing_is_left();
+}
+
+static int plain;
+
+static int look_for_abort(struct frame *f)
+{
+    if (haft_is_aborted())
+        model_check(plain == 42);
+    return f->in;
+}
+
+MODEL("abort: the job that is told sees what was done before")
+{
+    haft_handle h = start(look_for_abort, NULL);
+    plain = 42;
+    model_check(haft_abort(h) == 0);
+    int rc = haft_join(&h);
+    model_check(rc == 21 || rc == HAFT_EABORTED);
     check_nothing_is_left();
 }
 

@@ -77,6 +77,16 @@ MODEL("pool: an aborted call is withdrawn by whoever joins it, or runs", .is_lar
     model_check(ran == (rc == 2 ? 3 : 1));
 }
 
+MODEL("pool: an aborted call is withdrawn by whoever selects its end, or what it did is seen", .stale = 1)
+{
+    int frame = 1, back = 0, rc = 0;
+    haft_handle a = haft_spawn_blocking(count_run, &frame, .runtime = &runtime);
+    model_check(haft_abort(a) == 0);
+    model_check(haft_select(HAFT_ON_JOIN(&a, &back, .rc = &rc)) == 0);
+    model_check((rc == 1 && back == 1 && ran == 1) || (rc == HAFT_EABORTED && ran == 0));
+    stop();
+}
+
 MODEL("pool: no thread can be made: the call is refused")
 {
     world.thread_failures = 1;

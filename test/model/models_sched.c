@@ -200,6 +200,23 @@ MODEL("idle: a worker that sleeps is told that there are slots to be given back"
     end(0);
 }
 
+static void wake_late(void *argument)
+{
+    (void)argument;
+    haft__sched_has_spare(&sched);
+}
+
+MODEL("idle: a waker who comes late finds whole workers, though a bigger set is put in their place")
+{
+    begin(1);
+    int other = model_start(wake_late, NULL);
+    haft__sched_fini(&sched);
+    begin(2);
+    model_join(other);
+    haft__sched_fini(&sched);
+    model_keep(sched.block);
+}
+
 static void stick_until_flag(void)
 {
     while (haft__load_relaxed(&flag) == 0)

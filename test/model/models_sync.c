@@ -143,6 +143,30 @@ MODEL("condition: a signal is not lost", .is_large = true)
     model_join(other);
 }
 
+static haft__atomic(uint32_t) is_waiting;
+
+static void wait_for_two(void *argument)
+{
+    (void)argument;
+    model_check(haft_mutex_lock(&mutex) == 0);
+    haft__store_relaxed(&is_waiting, 1);
+    while (plain < 1)
+        model_check(haft_cond_wait(&cond, &mutex) == 0);
+    model_check(plain == 1 || plain == 2);
+    haft_mutex_unlock(&mutex);
+}
+
+MODEL("condition: whoever was signalled sees what others did under the mutex since", .is_large = true)
+{
+    int other = model_start(wait_for_two, NULL);
+    while (haft__load_relaxed(&is_waiting) == 0)
+        model_spin();
+    count_under_mutex(NULL);
+    haft_cond_signal(&cond);
+    count_under_mutex(NULL);
+    model_join(other);
+}
+
 /* --- semaphore ------------------------------------------------------------------------------------------------------------- */
 
 static haft_sem sem = HAFT_SEM_INIT(1);

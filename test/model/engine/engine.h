@@ -77,6 +77,10 @@ void model_waits_for(bool (*is_true)(void *), void *argument);
 /* A choice of the search that is the model's own: 0 to n - 1. Each but 0 counts as one preemption. */
 int model_choose(int n);
 
+/* While it is calm a search depth first tries one order only, in which nobody is preempted and every load sees the newest:
+ * for what only makes ready, or clears away. Searches at random try all orders there as everywhere. */
+void model_calm(bool is_calm);
+
 /* --- what stands for the outside; called by a table like haft's src/os ------------------------------------------------ */
 
 void *model_allocate(size_t size, size_t alignment);

@@ -202,6 +202,7 @@ struct engine {
     struct choice again[CHOICES]; /* the deviations to replay, in the order of their steps */
     int again_count;
     int preemptions, stale_reads;
+    bool is_calm; /* one order only */
     int steps, rounds;
     int change_at[8], changes;
     int longest; /* steps of the longest run of this model */
@@ -321,7 +322,7 @@ void jobs_run(const struct jobs *jobs);
 void copy_text(FILE *from);
 
 /* --- mutants.c --- */
-#define MODELS 192
+#define MODELS 256
 struct outcome {
     const struct model *model;
     struct verdict verdict;

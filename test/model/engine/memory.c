@@ -300,7 +300,7 @@ static uint32_t choose_age(uint32_t n, bool one_more)
     if (engine->mode == MODE_RANDOM || engine->mode == MODE_PCT)
         age = choose_by(KIND_MESSAGE, all, random_next() % 4 != 0 ? 0 : (int)(random_next() % (unsigned)all));
     else
-        age = choose(KIND_MESSAGE, all, engine->stale_reads < engine->stale_bound ? (int)n : 1);
+        age = choose(KIND_MESSAGE, all, !engine->is_calm && engine->stale_reads < engine->stale_bound ? (int)n : 1);
     if (age != 0)
         engine->stale_reads++;
     return (uint32_t)age;

@@ -33,6 +33,7 @@ void threads_reset(void)
     engine->current = 0;
     engine->alive = 0;
     engine->rounds = 0;
+    engine->is_calm = false;
 }
 
 _Noreturn void abandon_run(void)
@@ -197,7 +198,7 @@ static int decide(const int *candidates, int n, int free)
     switch (engine->mode) {
     case MODE_DEPTH_FIRST:
     case MODE_REPLAY:
-        return choose(KIND_THREAD, n, engine->preemptions < engine->bound ? n : free);
+        return choose(KIND_THREAD, n, engine->is_calm ? 1 : engine->preemptions < engine->bound ? n : free);
     case MODE_RANDOM: {
         /* n is recorded whole: a choice must mean the same when it is made again. */
         if (candidates[0] == engine->current && self()->status == RUNNABLE && random_next() % 3 != 0)
@@ -423,6 +424,11 @@ int model_choose(int n)
     if (taken != 0)
         engine->preemptions++;
     return taken;
+}
+
+void model_calm(bool is_calm)
+{
+    engine->is_calm = is_calm;
 }
 
 int64_t model_now(void)
