@@ -88,7 +88,6 @@ static void send_one(void *argument)
 {
     (void)argument;
     send(&tx, 0);
-    haft_broadcast_sender_drop(&tx);
 }
 
 MODEL("broadcast: two wait, and both get the value", .is_large = true, .stale = -1)
@@ -98,6 +97,7 @@ MODEL("broadcast: two wait, and both get the value", .is_large = true, .stale = 
     receive_one(&rx);
     model_join(one);
     model_join(two);
+    haft_broadcast_sender_drop(&tx);
 }
 
 static void receive_in_time(int_listener *end)
@@ -128,6 +128,7 @@ MODEL("broadcast: two wait, one of them for a while, and leaves the queue while 
     receive_one(&rx);
     model_join(one);
     model_join(two);
+    haft_broadcast_sender_drop(&tx);
 }
 
 static int receive_in_job(int *n)
@@ -186,9 +187,9 @@ MODEL("broadcast: the last receiver goes while one sends")
     int other = model_start(drop_receiver, NULL);
     int rc = haft_broadcast_send(&tx, &at);
     model_check(rc == 0 || rc == HAFT_ECLOSED);
-    model_check(rc == 0 || haft_broadcast_send(&tx, &at) == HAFT_ECLOSED);
-    haft_broadcast_sender_drop(&tx);
     model_join(other);
+    model_check(haft_broadcast_send(&tx, &at) == HAFT_ECLOSED);
+    haft_broadcast_sender_drop(&tx);
 }
 
 /* --- watch ----------------------------------------------------------------------------------------------------------------- */

@@ -101,19 +101,21 @@ MODEL("ring of locks: of three exactly one is refused", .is_large = true, .stale
     model_check(haft__load_relaxed(&refused) == 1 && haft__load_relaxed(&succeeded) == 2);
 }
 
-/* Locks two, one after the other, and has both at once only in that order. */
 static void lock_in_turn(void *argument)
 {
     (void)argument;
     model_check(checked_mutex_lock(&mutexes[1]) == 0);
     guarded[1]++;
     checked_mutex_unlock(&mutexes[1]);
+    wait_for(&done, 1);
+    model_check(checked_mutex_lock(&mutexes[1]) == 0);
     model_check(checked_mutex_lock(&mutexes[0]) == 0);
     guarded[0]++;
     checked_mutex_unlock(&mutexes[0]);
+    checked_mutex_unlock(&mutexes[1]);
 }
 
-MODEL("ring of locks: nobody is refused who has let go before", .is_large = true)
+MODEL("ring of locks: nobody is refused for what another has waited for and let go", .is_large = true)
 {
     int other = model_start(lock_in_turn, NULL);
     model_check(checked_mutex_lock(&mutexes[0]) == 0);
@@ -121,6 +123,7 @@ MODEL("ring of locks: nobody is refused who has let go before", .is_large = true
     guarded[0]++;
     guarded[1]++;
     checked_mutex_unlock(&mutexes[1]);
+    count(&done);
     checked_mutex_unlock(&mutexes[0]);
     model_join(other);
 }
