@@ -112,6 +112,13 @@ enum { KINDS = 3 };
         }                                                                                                              \
     } while (0)
 
+/* The code of a call on whose effect others wait: if the machine refused it, the test ends here instead. */
+static inline int granted(int rc)
+{
+    check_int(rc, !=, HAFT_ENOMEM);
+    return rc;
+}
+
 /* --- how many ----------------------------------------------------------------------------------------------------- */
 
 static inline bool deep(void)

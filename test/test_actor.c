@@ -191,7 +191,7 @@ static int casts_one(struct caster *c)
 {
     HAFT_TIMEOUT(c->timeout != 0 ? c->timeout : INT64_MAX);
     struct number n = { .value = c->value };
-    int rc = haft_cast(c->actor, add, &n);
+    int rc = granted(haft_cast(c->actor, add, &n));
     atomic_fetch_add(c->done, 1);
     return rc;
 }
@@ -327,7 +327,8 @@ static int calls_and_is_aborted(struct aborted_caller *c)
 {
     struct through t = { .gate = c->gate };
     struct number n = { .value = 1, .answer = -1 };
-    c->rc = c->gate != NULL ? haft_call(c->actor, occupy, &t, .drop = through_drop) : haft_call(c->actor, add, &n);
+    c->rc =
+        granted(c->gate != NULL ? haft_call(c->actor, occupy, &t, .drop = through_drop) : haft_call(c->actor, add, &n));
     return 17;
 }
 
@@ -380,7 +381,7 @@ struct late_caller {
 
 static int calls_two(struct late_caller *c)
 {
-    return haft_call(c->actor, add, &c->n, .drop = NUMBER_DROP);
+    return granted(haft_call(c->actor, add, &c->n, .drop = NUMBER_DROP));
 }
 
 static void let_all_wait(const owner *a, struct waiting *w, haft_kind kind, bool panics)
@@ -745,7 +746,7 @@ struct ring_caller {
 
 static int starts_ring(struct ring_caller *c)
 {
-    return haft_call(&c->ring.next[c->ring.place], calls_the_next, &c->ring);
+    return granted(haft_call(&c->ring.next[c->ring.place], calls_the_next, &c->ring));
 }
 
 static void try_ring(int length, haft_kind kind, int64_t timeout)
@@ -780,7 +781,7 @@ TEST_FROM_EVERY_CALLER("of a ring of actors that call each other exactly one is 
 static int calls_back(struct state *s, owner *const *first)
 {
     (void)s;
-    return haft_call(*first, count_one, HAFT_NO_FRAME);
+    return granted(haft_call(*first, count_one, HAFT_NO_FRAME));
 }
 
 struct joins {

@@ -651,3 +651,50 @@ SCENARIO("of many tasks that wait at once each ends, with or without a stack of 
     for (int i = 0; i < N; i++)
         may_be_refused(haft_join(&hs[i]));
 }
+
+static int parks_among_others(_Atomic int **waiting)
+{
+    atomic_fetch_add(*waiting, 1);
+    return haft_park();
+}
+
+enum { TOO_MANY = 12000 };
+
+/* How many have ended, once each has begun or ended, or after a while. */
+static int count_ended(const haft_handle *hs)
+{
+    for (int i = 0; i < 2 * TOO_MANY; i++)
+        check_int(haft_yield(), ==, 0);
+    int ended = 0;
+    for (int i = 0; i < TOO_MANY; i++)
+        ended += haft_is_finished(hs[i]);
+    return ended;
+}
+
+static int spawns_too_many(void)
+{
+    static haft_handle hs[TOO_MANY];
+    _Atomic int waiting = 0, *p = &waiting;
+    for (int i = 0; i < TOO_MANY; i++)
+        hs[i] = haft_spawn(parks_among_others, &p);
+    faults_arm((struct faults){ FAULT_ANY, .k = 1, .forever = true });
+    int ended = count_ended(hs), begun = atomic_load(&waiting);
+    faults_disarm();
+    check_int(ended, >, 0);
+    check_int(ended + begun, ==, TOO_MANY);
+    int refused = 0;
+    for (int i = 0; i < TOO_MANY; i++) {
+        check_int(haft_unpark(hs[i]), ==, 0);
+        int rc = haft_join(&hs[i]);
+        check(rc == 0 || rc == HAFT_ENOMEM);
+        refused += rc != 0;
+    }
+    check_int(refused, ==, ended);
+    return 0;
+}
+
+TEST("of too many tasks that wait without an end those that get no stack are refused meanwhile")
+{
+    faults_begin();
+    check_int(haft_run(spawns_too_many, HAFT_NO_FRAME, .workers = 1), ==, 0);
+}

@@ -667,7 +667,10 @@ haft__next haft__sched_root(void *value)
 #else
     haft__record *record;
     while ((record = pick_successor(w)) != NULL && record->root == NULL) {
-        if (record->stack_class == stack->class) {
+        /* Not while the reserve is lent, perhaps as this very stack: the job would keep it for as long as it waits, and
+         * what is queued could neither begin nor be refused. */
+        bool has_reserve = w->reserve != NULL || stack->class != 0;
+        if (record->stack_class == stack->class && __builtin_expect(has_reserve, 1)) {
             haft__root_renew(root, record);
             return (haft__next){ NULL, w };
         }
