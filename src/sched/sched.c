@@ -71,6 +71,16 @@ static bool must_wake_one(haft__sched *s)
     return haft__load_relaxed(&s->sleepers) > 0 && haft__load_relaxed(&s->searchers) == 0;
 }
 
+static bool is_anybody_asleep(haft__sched *s)
+{
+    unsigned count;
+    struct haft__worker_block *block = shown_workers(s, &count);
+    for (unsigned i = 0; i < count; i++)
+        if (haft__load_relaxed(&block->workers[i].sleep_word) == HAFT__ASLEEP)
+            return true;
+    return false;
+}
+
 void haft__sched_wake_one(haft__sched *s)
 {
     do {
@@ -83,9 +93,15 @@ void haft__sched_wake_one(haft__sched *s)
             if (wake_worker(&block->workers[i], HAFT__WOKEN))
                 return;
         /* While this stood there as a searcher that found nobody, a worker may have gone to sleep and another waker
-         * have relied on the searcher: look again, after the subtraction is visible. */
+         * have relied on the searcher: look again, after the subtraction is visible. Heavy: that waker may be a worker,
+         * whose fence between what it pushed and its look for searchers is a light one. By the words, not by `sleepers`,
+         * which counts one that was woken a moment longer. */
         haft__fetch_sub_relaxed(&s->searchers, 1);
-    } while (must_wake_one(s) && shared_work_is_visible(s));
+        haft__fence_full();
+        if (!is_anybody_asleep(s))
+            return;
+        haft__fence_heavy();
+    } while (shared_work_is_visible(s));
 }
 
 /* Anybody has made work visible. */
@@ -400,7 +416,7 @@ static void post_unlock(haft__worker *w, haft__record *record)
 {
     /* Release: whoever reads PARKED sees the saved context. Then the light fence, whose partner is the heavy one of an
      * aborter: either he sees PARKED or this load sees the abort. After the store the record may run again. Only a
-     * timer can have come before: everybody else needs the lock. */
+     * timer can have come before: everybody else needs the lock. No exchange: see wait.h. */
     haft__lock *lock = w->post_lock;
     bool heeds = w->post_heeds;
     uint32_t parked = HAFT__PARKED;
@@ -814,6 +830,16 @@ static int64_t trim(haft__worker *w, bool *trims)
     return again;
 }
 
+/* Behind a fence whose partner is that of a worker behind its sleep. */
+static bool is_another_up(const haft__worker *w)
+{
+    const haft__sched *s = w->sched;
+    for (unsigned i = 0; i < s->count; i++)
+        if (&s->workers[i] != w && haft__load_relaxed(&s->workers[i].sleep_word) != HAFT__ASLEEP)
+            return true;
+    return false;
+}
+
 /* Sleeps until woken, until a timer is due, for the time of a rescue, or until there is memory to be given back. */
 static void sleep_until_woken(haft__worker *w)
 {
@@ -831,7 +857,9 @@ static void sleep_until_woken(haft__worker *w)
         if (deadline > trim_at)
             deadline = trim_at;
         uint32_t none = 0;
-        if (haft__load_relaxed(&s->sleepers) < s->count && haft__cas_relaxed(&s->rescuer, &none, 1)) {
+        /* Not by `sleepers`, in which whoever was just woken may count still: of two of which one goes to sleep and the
+         * other one is woken, one sees the other up, or that one sees that there is no rescuer; see idle. */
+        if (is_another_up(w) && haft__cas_relaxed(&s->rescuer, &none, 1)) {
             rescues = true;
             int64_t soon = haft__os->now() + HAFT__RESCUE_NS;
             if (deadline > soon)
@@ -845,7 +873,7 @@ static void sleep_until_woken(haft__worker *w)
         haft__count(&w->parked, haft__os->now() - start);
     }
     uint32_t word = haft__exchange_relaxed(&w->sleep_word, HAFT__AWAKE);
-    haft__fence_full(); /* partner: the one in is_more */
+    haft__fence_full(); /* partner: the one in is_more, and the heavy one above of another worker, for `rescuer` */
     if (word == HAFT__ASLEEP)
         haft__fetch_sub_relaxed(&s->sleepers, 1);
     else
@@ -872,12 +900,8 @@ static haft__record *look_once(haft__worker *w)
  * here to be up or sees there what was changed here. */
 static bool is_more(const haft__worker *w)
 {
-    haft__sched *s = w->sched;
     haft__fence_full();
-    for (unsigned i = 0; i < s->count; i++)
-        if (&s->workers[i] != w && haft__load_relaxed(&s->workers[i].sleep_word) != HAFT__ASLEEP)
-            return true;
-    return shared_work_is_visible(s);
+    return is_another_up(w) || shared_work_is_visible(w->sched);
 }
 
 /* True if it was told to, and nobody has given up waiting for it meanwhile. */

@@ -259,6 +259,33 @@ MODEL("search: the last one who searched has found something, and the other is w
     end(2);
 }
 
+static void wake_for_nothing(void *argument)
+{
+    (void)argument;
+    haft__sched_wake_one(&sched);
+}
+
+MODEL("wake: who counted as searching and found nobody asleep looks behind a heavy fence at what others left to him",
+      .is_large = true, .stale = 1)
+{
+    begin(2);
+    haft__store_relaxed(&sched.rescuer, 1);
+    haft__record *a = task(0, NULL);
+    haft__sched_start(&sched, 1);
+    int other = model_start(wake_for_nothing, NULL);
+    haft__here()->worker = &sched.workers[0]; /* which is busy */
+    haft__ring_push(&sched.workers[0], a);
+    haft__sched_notify(&sched);
+    haft__here()->worker = NULL;
+    wait_for_all();
+    model_join(other);
+    haft__sched_stop(&sched);
+    haft__sched_join(&sched, 1);
+    model_check(runs[0] == 1);
+    haft__sched_fini(&sched);
+    model_keep(sched.block);
+}
+
 MODEL("left behind: a worker that was given up leaves nothing when it comes back", .is_large = true, .stale = -1)
 {
     begin(1);
