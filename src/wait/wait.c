@@ -42,9 +42,9 @@ static void thread_wait(haft__root *root)
     while (haft__load_acquire(&record->word) == HAFT__SLEEPS) {
         int rc = haft__sleep(&haft__here_or_null()->sleeper, &record->word, HAFT__SLEEPS, root->deadline, false);
         if (rc == -ETIMEDOUT) {
-            uint32_t sleeps = HAFT__SLEEPS;
-            /* Lost to a waker: the wake counts. Relaxed: the deadline has passed all the same, so the caller looks. */
-            haft__cas_relaxed(&record->word, &sleeps, HAFT__RUNNING);
+            /* Acquire: partner of a waker who came just before. His wake is spent here, so what he published must be seen
+             * by the caller's next look, which may be before a park without a deadline. */
+            haft__exchange_acquire(&record->word, HAFT__RUNNING);
             return;
         }
     }
@@ -85,10 +85,11 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
         return;
     }
     bool heeds = root->shields == 0;
-    /* Relaxed: whoever takes the lock later sees it, and for a thread nobody reads anything on account of it. Then the
-     * light fence, whose partner is the heavy one in haft_abort: either this load sees the abort, or the aborter sees
-     * SPINS. */
-    haft__store_relaxed(&record->word, HAFT__SPINS);
+    /* Acquire: if it ends NOTIFIED, of a wake for something else, whoever looks for that later sees what was published
+     * before. No release: whoever takes the lock later sees it, and for a thread nobody reads anything on account of it.
+     * Then the light fence, whose partner is the heavy one in haft_abort: either this load sees the abort, or the aborter
+     * sees SPINS. */
+    haft__exchange_acquire(&record->word, HAFT__SPINS);
     haft__fence_light();
     if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
         uint32_t spins = HAFT__SPINS;

@@ -116,6 +116,26 @@ MODEL("park: one wake, and the waiter may read what was written before it")
     model_join(one);
 }
 
+static void set_flag_and_wake_sleeper(void *argument)
+{
+    (void)argument;
+    haft__store_relaxed(&flag, 1);
+    haft__wake(sleeper);
+}
+
+MODEL("park: a wake that comes as the deadline strikes shows what was written before it")
+{
+    haft__root *me = world_root();
+    sleeper = me->record;
+    int other = model_start(set_flag_and_wake_sleeper, NULL);
+    me->deadline = model_now() + 100;
+    haft__park();
+    me->deadline = INT64_MAX;
+    while (haft__load_relaxed(&flag) == 0)
+        haft__park();
+    model_join(other);
+}
+
 /* Published under a lock. */
 static void park_under_lock(void *argument)
 {
@@ -149,6 +169,23 @@ MODEL("park under a lock: whoever holds the lock finds the waiter parked", .is_s
     int other = model_start(wake_under_lock, NULL);
     park_under_lock(NULL);
     model_join(other);
+}
+
+MODEL("park under a lock: a wake for something else that came before is spent, and what it told is seen")
+{
+    haft__root *me = world_root();
+    sleeper = me->record;
+    int one = model_start(set_flag_and_wake_sleeper, NULL), two = model_start(wake_under_lock, NULL);
+    haft__lock_acquire(&lock);
+    while (plain == 0) {
+        haft__park_unlocking(&lock);
+        haft__lock_acquire(&lock);
+    }
+    haft__lock_release(&lock);
+    while (haft__load_relaxed(&flag) == 0)
+        haft__park();
+    model_join(one);
+    model_join(two);
 }
 
 MODEL("park under a lock: a deadline strikes meanwhile")
