@@ -61,7 +61,9 @@ static void unlock_scope(haft_scope *s)
         uint32_t word = HELD;
         if (haft__cas_release(lock_of(s), &word, FREE))
             return;
-        haft__store_relaxed(lock_of(s), HELD); /* only the holder takes the mark away */
+        /* Only the holder takes the mark away. Acquire: partner of the release of the mark; the children that are told of
+         * the abort see what was done before the token was cancelled. */
+        haft__exchange_acquire(lock_of(s), HELD);
         abort_children(s, haft__wake);
     }
 }
@@ -73,7 +75,7 @@ static void abort_by_token(void *scope)
     uint32_t word = FREE;
     for (;;) {
         if (word != FREE) {
-            if (haft__cas_relaxed(lock_of(s), &word, HELD | WISH)) /* relaxed: the mark is all there is to see */
+            if (haft__cas_release(lock_of(s), &word, HELD | WISH)) /* partner: the holder, in unlock_scope */
                 return;
         } else if (haft__cas_acquire(lock_of(s), &word, HELD)) {
             abort_children(s, haft__wake_from_signal);

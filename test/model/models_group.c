@@ -257,9 +257,12 @@ MODEL("join all: an abort half way leaves the handles as they were", .is_large =
 
 static haft_token token = HAFT_TOKEN_INIT;
 
+static int reason;
+
 static void cancel_token(void *argument)
 {
     (void)argument;
+    reason = 42;
     haft_token_cancel(&token);
 }
 
@@ -271,6 +274,28 @@ MODEL("scope: a token aborts its child while the owner spawns and ends", .is_lar
         HAFT_SCOPE(s, .result = &rc);
         model_check(haft_scope_abort_on(s, &token) == 0);
         haft_scope_spawn(s, wait_for_abort, &a, .kind = HAFT_THREAD, .runtime = &runtime);
+    }
+    model_check(a == HAFT_ECANCELED || a == 1);
+    model_join(other);
+    haft_token_drop(&token);
+    check_nothing_is_left();
+}
+
+static int see_reason(int *n)
+{
+    *n = haft_park();
+    model_check(*n == HAFT_ECANCELED && reason == 42);
+    return *n;
+}
+
+MODEL("scope: a child that a token aborts sees what was done before the cancel", .is_large = true, .stale = -1)
+{
+    int a = 1, rc = 1;
+    int other = model_start(cancel_token, NULL);
+    {
+        HAFT_SCOPE(s, .result = &rc);
+        model_check(haft_scope_abort_on(s, &token) == 0);
+        haft_scope_spawn(s, see_reason, &a, .kind = HAFT_THREAD, .runtime = &runtime);
     }
     model_check(a == HAFT_ECANCELED || a == 1);
     model_join(other);
