@@ -148,8 +148,8 @@ static int make(const haft__job_spec *spec, haft__job **out)
     job->drop = options->drop;
     job->place = options->place_;
     haft__store_relaxed(&job->name, NULL);
-    if (spec->owner != 0) /* nobody else has the record yet */
-        haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | spec->owner);
+    if (spec->owner != 0) /* nobody else has the record yet; release: in the place of that of haft__record_free */
+        haft__store_release(&job->record.state, haft__load_relaxed(&job->record.state) | spec->owner);
     rc = place_frame(job, spec);
     if (rc == 0)
         rc = place_name(job, options->name);
@@ -196,7 +196,8 @@ static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const v
     haft__copy(job->frame.bytes, frame, size);
     if (group != NULL) {
         job->group = group;
-        haft__store_relaxed(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__OWNED_BY_GROUP);
+        /* As in haft__job_make. */
+        haft__store_release(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__OWNED_BY_GROUP);
     }
     haft__store_release(&job->record.home, &runtime->sched); /* as in haft__job_make */
     haft__runtime_count(&w->thread, runtime, false);

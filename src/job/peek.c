@@ -41,7 +41,7 @@ HAFT__UNINSTRUMENTED static const char *place_of(const haft__job *job)
 bool haft__job_peek(haft__record *record, haft__sight *out)
 {
     haft__job *job = haft__job_of(record);
-    uint64_t state = haft__load_relaxed(&record->state);
+    uint64_t state = haft__load_acquire(&record->state); /* as in abort_visit: then home and kind are no older */
     /* Acquire: partner of the release in make(), the last step of a job's making. */
     if ((state & HAFT__DONE) != 0 || haft__load_acquire(&record->home) == NULL ||
         haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN)

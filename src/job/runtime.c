@@ -79,7 +79,9 @@ struct abort_all {
 static void abort_visit(haft__record *record, void *argument)
 {
     struct abort_all *all_of = argument;
-    uint64_t state = haft__load_relaxed(&record->state);
+    /* Acquire: partner of the release with which a slot is given back; whoever sees the later generation does not take the
+     * next one to have it for a job of this runtime by the home of the last one. */
+    uint64_t state = haft__load_acquire(&record->state);
     if (record == all_of->except || haft__load_relaxed(&record->home) != &all_of->runtime->sched ||
         haft__load_relaxed(&record->kind) >= HAFT__KIND_PLAIN)
         return;

@@ -96,8 +96,8 @@ static void init_slot(haft__record *record, uint32_t generation)
     haft__store_relaxed(&record->home, NULL);
     haft__store_relaxed(&record->kind, HAFT__KIND_FREE);
     record->root = NULL;
-    /* Relaxed: whoever is given the slot has it by the lock, and a visitor of haft__record_each finds no home in it. */
-    haft__store_relaxed(&record->state, (uint64_t)generation << HAFT__GENERATION_SHIFT);
+    /* Release: as in haft__record_free; a visitor of haft__record_each finds no home in it. */
+    haft__store_release(&record->state, (uint64_t)generation << HAFT__GENERATION_SHIFT);
 }
 
 /* Makes a magazine of slots that were never used. The depot's lock is held. */

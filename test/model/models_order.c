@@ -333,6 +333,20 @@ MODEL("runtime's end: the same where the kernel has no membarrier", .is_large = 
     make_while_it_ends();
 }
 
+MODEL("runtime's end: its walk leaves alone what is given back meanwhile", .stale = 2)
+{
+    world_root();
+    haft__record *record = haft__record_new();
+    haft__store_relaxed(&record->kind, HAFT__KIND_TASK);
+    haft__store_release(&record->home, &runtime.sched);
+    haft__store_relaxed(&runtime.spawned, 1);
+    int other = model_start(drop_runtime, NULL);
+    haft__record_free(record);
+    haft__runtime_leave(&runtime);
+    model_join(other);
+    model_check((haft__load_relaxed(&record->state) & HAFT__FLAGS) == 0);
+}
+
 static int spawn_and_end(int *n)
 {
     haft_handle h = haft_spawn(do_nothing, n, .kind = HAFT_THREAD, .runtime = &runtime);
