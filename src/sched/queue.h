@@ -71,6 +71,8 @@ static inline haft__record *haft__ring_steal(haft__worker *thief, haft__worker *
             return NULL;
         n -= n / 2;
         uint32_t mine = haft__load_relaxed(&thief->tail);
+        /* Acquire: as in haft__ring_push; what other thieves have read of the thief's own slots, before they are filled. */
+        (void)haft__load_acquire(&thief->head);
         haft__record *last = NULL;
         for (uint32_t i = 0; i < n; i++) {
             last = haft__load_relaxed(&victim->ring[(head + i) % HAFT__RING_SIZE]);

@@ -275,7 +275,7 @@ int haft_mutex_lock_abortable(haft_mutex *m)
 
 int haft__mutex_lock_again(haft_mutex *m, haft__root *me)
 {
-    uint32_t state = 0;
+    uint32_t state = 0; /* acquire alone: the unlock before the wait has released the record */
     if (__builtin_expect(haft__cas_acquire(state_of(m), &state, as_owner(me)), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, AGAIN);
