@@ -828,3 +828,37 @@ TEST_FROM_EVERY_CALLER("scopes within children of scopes, seven deep")
     unsigned depth = test_slowness() > 1 ? 4 : 7;
     check_int(scopes_within(&depth), ==, 0);
 }
+
+static void told_defer(int *defers)
+{
+    ++*defers;
+}
+
+static int owner_is_told(int *defers)
+{
+    HAFT_DEFER(told_defer, defers);
+    return haft_sleep(3600 * HAFT_S);
+}
+
+TEST("a child that is aborted before it begins runs no defer, and its loan is the owner's")
+{
+    int defers = 0, rc;
+    {
+        HAFT_SCOPE(s, .result = &rc);
+        haft_scope_abort(s);
+        check_int(haft_scope_spawn(s, owner_is_told, &defers), ==, 0);
+    }
+    check_int(rc, ==, HAFT_EABORTED);
+    check_int(defers, ==, 0);
+}
+
+TEST("a timeout before a scope limits its wait")
+{
+    int defers = 0, rc;
+    {
+        HAFT_TIMEOUT(HAFT_MS);
+        HAFT_SCOPE(s, .result = &rc);
+        haft_scope_spawn(s, owner_is_told, &defers);
+    }
+    check_int(rc, ==, HAFT_EABORTED);
+}

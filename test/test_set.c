@@ -195,6 +195,32 @@ static int ends_before_it_is_taken(void)
     return 0;
 }
 
+static int null_member(void)
+{
+    return 0;
+}
+
+TEST("a null set is refused or empty, so that one that could not be made need not be asked for at once")
+{
+    haft_set *set = NULL;
+    haft_handle h = haft_spawn(null_member), before = h;
+    int code = 7;
+    check_int(haft_set_spawn(set, null_member), ==, HAFT_EINVAL);
+    check_int(haft_set_add(set, &h), ==, HAFT_EINVAL);
+    check(h.id_ == before.id_);
+    check_int(haft_set_next(set, HAFT_NO_FRAME, &code), ==, HAFT_EINVAL);
+    check_int(haft_set_try_next(set, HAFT_NO_FRAME, &code), ==, HAFT_EINVAL);
+    haft_outcome out;
+    check_int(haft_set_next_outcome(set, HAFT_NO_FRAME, &out), ==, HAFT_EINVAL);
+    check_int(code, ==, 7);
+    haft_set_abort_all(set);
+    haft_set_shutdown(set);
+    haft_set_detach_all(set);
+    check_int(haft_set_len(set), ==, 0);
+    haft_set_drop(&set);
+    check_int(haft_join(&h), ==, 0);
+}
+
 TEST("a set yields jobs that have ended in the order in which they did, also at a timeout of zero")
 {
     check_int(haft_run(ends_before_it_is_taken, HAFT_NO_FRAME, .workers = 1), ==, 0);

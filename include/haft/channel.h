@@ -232,12 +232,14 @@ HAFT_API_ void haft_watch_receiver_drop(void *rx);
     }))
 #define HAFT_CARRIES_(element, value)                                                                                  \
     ((void)__extension__({                                                                                             \
+        HAFT_CHECK_ADDRESS_(value);                                                                                    \
         _Static_assert(HAFT_SAME_(value, __typeof__(element)) || HAFT_SAME_(value, const __typeof__(*(element)) *),    \
                        "haft: the channel carries another type: pass the address of a value of the channel's type");   \
         0;                                                                                                             \
     }))
 #define HAFT_INTO_(element, value)                                                                                     \
     ((void)__extension__({                                                                                             \
+        HAFT_CHECK_ADDRESS_(value);                                                                                    \
         _Static_assert(HAFT_SAME_(value, __typeof__(element)),                                                         \
                        "haft: the channel carries another type: pass the address of a variable of the channel's "      \
                        "type");                                                                                        \

@@ -65,9 +65,13 @@ typedef struct haft_no_frame {
     (HAFT_SAME_(fn, int (*)(void *)) || HAFT_SAME_(fn, int (*)(__typeof__(p))) ||                                      \
      HAFT_SAME_(fn, int (*)(const __typeof__(*(p)) *)) || HAFT_SAME_(fn, int (*)(__typeof__(((void)0, *(p))) *)))
 
+/* The first of the checks, so that a compiler says this first: what it says of the others then is noise. 5: a pointer. */
+#define HAFT_CHECK_ADDRESS_(p)                                                                                         \
+    _Static_assert(__builtin_classify_type(p) == 5, "haft: pass the address of the object: &object")
 #define HAFT_CHECK_FRAME_(p)                                                                                           \
+    HAFT_CHECK_ADDRESS_(p);                                                                                            \
     _Static_assert(HAFT_IS_POINTER_(p), "haft: the frame is an array and would decay: pass &array");                   \
-    _Static_assert(!HAFT_IS_VOID_(p), "haft: a void * has no size: pass &object");                                     \
+    _Static_assert(!HAFT_IS_VOID_(p), "haft: a void * has no size: pass &object, or HAFT_NO_FRAME");                   \
     _Static_assert(!HAFT_IS_CHARACTER_(p), "haft: a string is not a frame: put it into a struct")
 
 /* The size of a frame that goes to a body, 0 for none. A statement expression, because clang 14 cannot see a compound

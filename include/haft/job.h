@@ -164,7 +164,8 @@ HAFT_API_ int haft_detach(haft_handle *h);
 
 /* Aborts the job, waits until it has ended, shielded from the caller's own abort and deadlines, and gives its frame
  * to its .drop. h is null afterwards. Does nothing on a null, spent or error handle, and cannot fail:
- * HAFT_DEFER(haft_drop, &h). A panic of the job's is not passed on. Suspends. */
+ * HAFT_DEFER(haft_drop, &h). A panic of the job's is not passed on. A job that drops a handle of its own, or of one that
+ * waits for it, cannot wait: the job is aborted and detached. On haft_self() nothing happens. Suspends. */
 HAFT_API_ void haft_drop(haft_handle *h);
 
 /* Joins n jobs without their frames. Returns 0 when all were joined; rcs[i], if rcs is not null, is what haft_join
@@ -189,7 +190,8 @@ HAFT_API_ int haft_wait(haft_handle h);
 HAFT_API_ bool haft_is_finished(haft_handle h);
 
 /* Asks the job to end: a job that has not begun never will, and a waiting one is told at its suspension point by
- * HAFT_ECANCELED, and then sees what the first caller did before. A job that has ended is not changed, nor is one that
+ * HAFT_ECANCELED, and then sees what the first caller did before. One that never begins runs no defer either: what its
+ * frame owns goes with the frame, to .drop or to the joiner. A job that has ended is not changed, nor is one that
  * never waits again. Idempotent. Returns 0, also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal
  * handler. */
 HAFT_API_ int haft_abort(haft_handle h);

@@ -86,6 +86,7 @@ HAFT_API_ haft_block haft_defer_raw(haft_block *self, haft_drop_fn *f, void *arg
     HAFT_BLOCK_(name, haft_defer_raw(&name, HAFT_DEFER_FN_(f, pointer), HAFT_LENT_(pointer)))
 #define HAFT_DEFER_FN_(f, p)                                                                                           \
     __extension__({                                                                                                    \
+        HAFT_CHECK_ADDRESS_(p);                                                                                        \
         _Static_assert(HAFT_SAME_(f, void (*)(void *)) || HAFT_SAME_(f, int (*)(void *)) ||                            \
                            HAFT_SAME_(f, void (*)(__typeof__(&*(p)))) || HAFT_SAME_(f, int (*)(__typeof__(&*(p)))) ||  \
                            HAFT_SAME_(f, void (*)(const __typeof__(*(p)) *)) ||                                        \

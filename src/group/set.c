@@ -215,6 +215,8 @@ static int admit(haft_set *set, haft__job *job, haft__root *me, bool *runs)
 int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t size, size_t alignment,
                        const haft_spawn_options *options)
 {
+    if (set == NULL)
+        return HAFT_EINVAL;
     haft__thread *here = haft__here();
     if (here == NULL)
         return haft__here_error();
@@ -255,6 +257,8 @@ int haft_set_spawn_raw(haft_set *set, haft_fn *body, const void *frame, size_t s
 
 int haft_set_add(haft_set *set, haft_handle *h)
 {
+    if (set == NULL)
+        return HAFT_EINVAL;
     haft__thread *here = haft__here();
     if (here == NULL)
         return haft__here_error();
@@ -321,6 +325,8 @@ static int next(haft_set *set, void *frame, size_t size, bool waits, haft__job *
 
 int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code)
 {
+    if (set == NULL)
+        return HAFT_EINVAL;
     haft__job *job = NULL;
     int rc = next(set, frame, size, true, &job);
     if (rc != 0)
@@ -333,6 +339,8 @@ int haft_set_next_raw(haft_set *set, void *frame, size_t size, int *code)
 
 int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code)
 {
+    if (set == NULL)
+        return HAFT_EINVAL;
     haft__job *job = NULL;
     int rc = next(set, frame, size, false, &job);
     if (rc != 0)
@@ -345,6 +353,8 @@ int haft_set_try_next_raw(haft_set *set, void *frame, size_t size, int *code)
 
 int haft_set_next_outcome_raw(haft_set *set, void *frame, size_t size, haft_outcome *out)
 {
+    if (set == NULL)
+        return HAFT_EINVAL;
     haft__job *job = NULL;
     int rc = next(set, frame, size, true, &job);
     if (rc == 0)
@@ -390,6 +400,8 @@ static void refuse_unbegun_calls(haft_set *set)
 
 void haft_set_abort_all(haft_set *set)
 {
+    if (set == NULL)
+        return;
     haft__here_always();
     haft__lock_acquire(&set->lock);
     haft__group_abort(&set->members, haft__wake);
@@ -408,6 +420,8 @@ static void drop_ended(haft_set *set)
 
 void haft_set_shutdown(haft_set *set)
 {
+    if (set == NULL)
+        return;
     haft__here_always();
     haft_set_abort_all(set);
     HAFT_SHIELD; /* as a block, because a dropper may panic */
@@ -434,6 +448,8 @@ static bool detach_member(haft_set *set, haft__job *job)
 
 void haft_set_detach_all(haft_set *set)
 {
+    if (set == NULL)
+        return;
     haft__here_always();
     haft__lock_acquire(&set->lock);
     while (set->members_count != 0) {
@@ -472,6 +488,8 @@ void haft_set_detach_all(haft_set *set)
 
 size_t haft_set_len(haft_set *set)
 {
+    if (set == NULL)
+        return 0;
     haft__lock_acquire(&set->lock);
     size_t n = set->members_count;
     haft__lock_release(&set->lock);

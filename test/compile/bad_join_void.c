@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How much would come back?
- * expect: haft: a void * has no size: pass &object
+ * expect: haft: a void * has no size: pass &object, or HAFT_NO_FRAME
  */
 #include <haft/haft.h>
 

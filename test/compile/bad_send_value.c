@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A value is given by its address.
- * expect: type
+ * expect: haft: pass the address of the object: &object
  */
 #include <haft/haft.h>
 
