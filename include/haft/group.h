@@ -49,7 +49,8 @@ typedef struct haft_scope {
 /* HAFT_SCOPE(s, options...): a declaration. s is a haft_scope * until the end of the enclosing block, which waits,
  * shielded, until every child has ended, by whatever way it is left. Once the owner is aborted, late or panics, before this
  * wait or during it, the children are aborted. A HAFT_TIMEOUT that is to limit the wait stands before HAFT_SCOPE: one that is
- * declared behind it in the same block ends first, and limits nothing of it. A child's panic that nobody looked at, by .result or haft_scope_join, is raised
+ * declared behind it in the same block ends first, and limits nothing of it.
+ * A child's panic that nobody looked at, by .result or haft_scope_join, is raised
  * again in the owner. */
 HAFT_API_ haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options);
 HAFT_API_ void haft_scope_end_(haft_scope *scope);
@@ -68,7 +69,8 @@ HAFT_API_ void haft_scope_end_(haft_scope *scope);
  * Starts a child that works on the loan itself, not on a copy: it may point into the stack of the block. .drop is
  * not used. Children may spawn into s. 0, or the error that haft_spawn would carry, or HAFT_ECANCELED if the caller
  * was aborted; an error counts as the scope's failure. A child that is aborted before it has begun never does, and none of
- * its defers runs: what the loan owns is for the block to give back, behind the scope. May suspend: it lets children run when many are waiting. */
+ * its defers runs: what the loan owns is for the block to give back, behind the scope. May suspend: it lets children run when
+ * many are waiting. */
 HAFT_API_ int haft_scope_spawn_raw(haft_scope *s, haft_fn *body, void *loan, size_t size,
                                    const haft_spawn_options *options);
 #ifndef __cplusplus
