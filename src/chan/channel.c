@@ -141,6 +141,11 @@ static bool attempt(haft__channel *c, void *value, bool takes, int *rc, haft__re
     return takes ? take(c, value, rc, wake) : give(c, value, rc, wake);
 }
 
+static inline bool looks(const haft__channel *c, const haft__root *me)
+{
+    return c->capacity >= HAFT__LOOK_CAPACITY && !haft__is_task(me->record);
+}
+
 /* A thread that finds a channel full or empty looks a few times more, in growing distances, before it stands in the queue. A
  * waiter in the queue is served with the first place or value there is, so two fast sides would wake each other for every
  * single one; a look comes to many. Where it came to few, as when two sides talk by turns, the next waits do without.
@@ -150,7 +155,7 @@ static __attribute__((noinline)) bool look_again(haft__channel *c, void *value, 
                                                  haft__record **wake)
 {
     uint8_t *skips = takes ? &c->taker_skips : &c->giver_skips;
-    if (c->capacity < HAFT__LOOK_CAPACITY || haft__is_task(me->record))
+    if (!looks(c, me))
         return false;
     if (*skips != 0) {
         --*skips;
@@ -201,8 +206,9 @@ static __attribute__((noinline)) int wait_to_give(haft__channel *c, const void *
     return self.rc;
 }
 
-/* The same for a sender, who looks again before. A function of its own: the short way keeps its variables in registers. */
-static __attribute__((noinline)) int give_later(haft__channel *c, const void *value, haft__root *me)
+/* The same for a sender who looks again before. A function of its own: the short way keeps its variables in registers, and
+ * who waits at once does so with no call more around it than needed; see sched/park.h. */
+static __attribute__((noinline)) int look_and_give(haft__channel *c, const void *value, haft__root *me)
 {
     int rc;
     haft__record *wake = NULL;
@@ -248,7 +254,7 @@ int haft_send_raw(const void *tx, const void *value, bool move)
         wake_if(wake);
         tidy_if_needed(c);
     } else {
-        rc = give_later(c, value, me);
+        rc = looks(c, me) ? look_and_give(c, value, me) : wait_to_give(c, value, me);
     }
     if (rc == 0)
         empty(c, value, move);
@@ -293,7 +299,7 @@ static __attribute__((noinline)) int wait_to_take(haft__channel *c, void *value,
     return self.rc;
 }
 
-static __attribute__((noinline)) int take_later(haft__channel *c, void *value, haft__root *me)
+static __attribute__((noinline)) int look_and_take(haft__channel *c, void *value, haft__root *me)
 {
     int rc;
     haft__record *wake = NULL;
@@ -319,7 +325,7 @@ int haft_recv_raw(const void *rx, void *value)
     haft__record *wake = NULL;
     haft__lock_acquire(&c->lock);
     if (__builtin_expect(!take(c, value, &rc, &wake), 0))
-        return take_later(c, value, me);
+        return looks(c, me) ? look_and_take(c, value, me) : wait_to_take(c, value, me);
     haft__block *surplus = haft__blocks_surplus(c);
     haft__lock_release(&c->lock);
     wake_if(wake);
