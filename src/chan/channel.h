@@ -41,7 +41,7 @@ typedef struct haft__channel {
     uint8_t kind; /* never changes, like size and capacity */
     bool is_closed;
     uint8_t taker_skips, giver_skips; /* waits of threads that do not look first; see channel.c */
-    size_t size; /* of an element */
+    size_t size;                      /* of an element */
     size_t capacity;
     size_t length;
     size_t reserved;
