@@ -587,7 +587,7 @@ static int meets_and_calls(struct state *s, struct number *n)
 
 static int calls_meets_and_calls(struct number *n)
 {
-    return haft_pool_call(&inner, meets_and_calls, n);
+    return granted(haft_pool_call(&inner, meets_and_calls, n));
 }
 
 TEST_FROM_EVERY_CALLER("of the workers that all call their own pool the last is refused, and serves the others")

@@ -833,7 +833,7 @@ static int owns_a_supervisor(struct stage **stage)
     s->sup = haft_supervisor_new(.strategy = HAFT_REST_FOR_ONE);
     HAFT_DEFER(haft_supervisor_drop, &s->sup);
     for (int id = 0; id < 3; id++)
-        if (add_part(s, id, HAFT_TASK, HAFT_RESTART_ON_FAILURE) != 0)
+        if (granted(add_part(s, id, HAFT_TASK, HAFT_RESTART_ON_FAILURE)) != 0)
             return HAFT_ENOMEM;
     return haft_supervisor_wait(s->sup);
 }
@@ -877,6 +877,8 @@ TEST("the end of its runtime ends a supervisor, which can be dropped then")
 TEST("children run on the supervisor's runtime, unless they have one of their own")
 {
     haft_runtime *first = haft_runtime_new(.workers = 1), *second = haft_runtime_new(.workers = 1);
+    check_ptr(first, !=, NULL);
+    check_ptr(second, !=, NULL);
     struct stage s = { .sup = haft_supervisor_new(.runtime = first) };
     check_ptr(s.sup, !=, NULL);
     check_int(add_part(&s, 0, HAFT_TASK, HAFT_RESTART_ON_FAILURE), ==, 0);
