@@ -445,6 +445,7 @@ TEST_EXITS("a ring through a pool is spelled out: and what its workers wait for"
 struct city {
     owner pools[POOLS];
     _Atomic int refused;
+    _Atomic int walking; /* those that were cast, and that nobody waits for otherwise */
 };
 
 struct walker {
@@ -453,6 +454,15 @@ struct walker {
     unsigned depth;
     int lowest; /* of the pools that may be called; -1: any */
 };
+
+static int walk(int *state, struct walker *w);
+
+static int walk_alone(int *state, struct walker *w)
+{
+    int rc = walk(state, w);
+    atomic_fetch_sub(&w->city->walking, 1);
+    return rc;
+}
 
 static int walk(int *state, struct walker *w)
 {
@@ -472,7 +482,10 @@ static int walk(int *state, struct walker *w)
         rc = haft_pool_call_keyed(&w->city->pools[whom], below(&w->chance, 2), walk, &next);
         break;
     case 1:
-        rc = haft_pool_cast(&w->city->pools[whom], walk, &next);
+        atomic_fetch_add(&w->city->walking, 1);
+        rc = haft_pool_cast(&w->city->pools[whom], walk_alone, &next);
+        if (rc != 0)
+            atomic_fetch_sub(&w->city->walking, 1);
         break;
     default:
         rc = haft_pool_call(&w->city->pools[whom], walk, &next);
@@ -518,6 +531,7 @@ static int storm(int lowest, size_t n)
             check_int(haft_pool_resize(&city.pools[j % POOLS], 1 + below(&chance, 3)), ==, 0);
             check_int(haft_join(&visitors[j]), ==, 0);
         }
+        until(atomic_load(&city.walking) == 0); /* they use the ends that are dropped now */
         for (int p = 0; p < POOLS; p++)
             check_int(haft_pool_drop(&city.pools[p]), ==, 0);
     }
