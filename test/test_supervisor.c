@@ -785,7 +785,7 @@ static int has_children_that_see(struct tree *t)
     HAFT_DEFER(haft_supervisor_drop, &sup);
     for (int id = 1; id <= 2; id++) {
         struct part p = { .stage = s, .id = id };
-        int rc = haft_supervise(sup, sees_order, &p, .name = names[id]);
+        int rc = granted(haft_supervise(sup, sees_order, &p, .name = names[id]));
         if (rc != 0)
             return rc;
     }
