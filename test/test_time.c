@@ -992,7 +992,7 @@ TEST_FROM_EVERY_CALLER("a wake and a deadline at once make one return, and a wak
 {
     for_each_kind(kind) {
         _Atomic unsigned round = 0;
-        unsigned n = (unsigned)rounds(500, 50000);
+        unsigned n = (unsigned)rounds(150, 50000);
         struct contended f = { .rounds = n, .round = &round };
         haft_handle h = haft_spawn(parks_again_and_again, &f, .kind = kind);
         for (unsigned i = 1; i <= n && !haft_is_finished(h); i++) {
