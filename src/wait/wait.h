@@ -13,9 +13,9 @@
  *    One of the two sees the other's store.
  *
  * A park under a lock writes over NOTIFIED, which a waker for something else may have left. That wake is spent then, so
- * whoever looks for that other thing later must see it. A thread acquires it by an exchange. A task's successor only stores
- * PARKED: on processors where a store is seen by all others at once whoever comes after the one that ends that park,
- * as the task itself does, comes after all that was before NOTIFIED, too.
+ * whoever looks for that other thing later must see it. A thread parks by an exchange, which keeps the order of that wake.
+ * A task's successor only stores PARKED: on processors where a store is seen by all others at once whoever comes after the
+ * one that ends that park, as the task itself does, comes after all that was before NOTIFIED, too.
  *
  * A wait that may be refused asks haft__refusal before each park: aborted and not shielded, or past the deadline. */
 #ifndef HAFT_WAIT_WAIT_H
