@@ -251,15 +251,10 @@ static void describe(haft__record *record, char *text, size_t size)
         snprintf(text, size, "a plain thread");
 }
 
-static void say(const char *line, int length, size_t room)
-{
-    if (length > 0)
-        haft__os->write_error(line, (size_t)length < room ? (size_t)length : room - 1);
-}
 /* Whoever is waited for is the first, or stands in the next line, or is named. */
 static void spell_out(const struct search *search)
 {
-    char who[320], line[800];
+    char who[320];
     for (unsigned i = 0; i < search->length; i++) {
         const struct step *step = &search->steps[i];
         char whom[330] = "";
@@ -271,13 +266,11 @@ static void spell_out(const struct search *search)
             snprintf(whom, sizeof whom, " %s", who);
         }
         describe(step->record, who, sizeof who);
-        say(line,
-            snprintf(line, sizeof line, "haft: %s%s %s %s%s\n", i == 0 ? "a ring of waits: " : "  ", who,
-                     i == 0 ? "would wait for" : "waits for", step->what, whom),
-            sizeof line);
+        haft__report("haft: %s%s %s %s%s\n", i == 0 ? "a ring of waits: " : "  ", who,
+                     i == 0 ? "would wait for" : "waits for", step->what, whom);
     }
     if (search->more != 0)
-        say(line, snprintf(line, sizeof line, "haft:   and %u more\n", search->more), sizeof line);
+        haft__report("haft:   and %u more\n", search->more);
 }
 #else
 static void note_steps(const struct search *search)

@@ -297,6 +297,9 @@ void haft__overflow_setup(void);
 
 /* --- Looking at others' jobs (job/peek.c) --- */
 
+/* Writes a line to standard error; what does not fit into 800 bytes is cut off. */
+__attribute__((format(printf, 1, 2))) void haft__report(const char *format, ...);
+
 /* What a report says about a job. */
 typedef struct haft__sight {
     char name[64]; /* its own, or "task 17" */

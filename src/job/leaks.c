@@ -4,8 +4,6 @@
  * The jobs run on meanwhile, so the list is a snapshot: a line may name a job that is just ending. */
 #include "job/job.h"
 
-#include <stdio.h>
-
 #include "check/leaks.h"
 
 #ifdef HAFT_CHECKED
@@ -14,12 +12,9 @@ static void print_job(haft__record *record, void *argument)
 {
     (void)argument;
     haft__sight sight;
-    char line[256];
     if (!haft__job_peek(record, &sight))
         return;
-    int n = snprintf(line, sizeof line, "haft: still alive at exit: %s, spawned at %s\n", sight.name, sight.place);
-    if (n > 0)
-        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    haft__report("haft: still alive at exit: %s, spawned at %s\n", sight.name, sight.place);
 }
 
 static void print_jobs(void)

@@ -55,13 +55,9 @@ static void report(const haft_panic_info *info)
         user(info);
         return;
     }
-    char line[512];
-    int n = snprintf(line, sizeof line, "haft: %s panicked at %s:%d: %s%s%s\n", info->job,
-                     info->file != NULL ? info->file : "?", info->line,
-                     info->message[0] != 0 || info->payload == NULL ? info->message : "(payload)",
-                     info->spawned_at != NULL ? ", spawned at " : "", info->spawned_at != NULL ? info->spawned_at : "");
-    if (n > 0)
-        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    haft__report("haft: %s panicked at %s:%d: %s%s%s\n", info->job, info->file != NULL ? info->file : "?", info->line,
+                 info->message[0] != 0 || info->payload == NULL ? info->message : "(payload)",
+                 info->spawned_at != NULL ? ", spawned at " : "", info->spawned_at != NULL ? info->spawned_at : "");
 }
 
 void haft_on_panic(haft_panic_hook *user)

@@ -9,6 +9,7 @@
  * lock. */
 #include "job/job.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define LOCKS 64
@@ -54,4 +55,15 @@ bool haft__job_peek(haft__record *record, haft__sight *out)
     out->place = place != NULL ? place : "?";
     uint64_t after = haft__load_relaxed(&record->state); /* a place that is a moment off does no harm */
     return haft__generation(after) == haft__generation(state) && (after & HAFT__DONE) == 0;
+}
+
+void haft__report(const char *format, ...)
+{
+    char line[800];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (n > 0)
+        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }

@@ -14,8 +14,6 @@
  * program, that is reported by src/check. */
 #include "job/job.h"
 
-#include <stdio.h>
-
 /* Looks at most, so that a chain of very many jobs that each join the next does not cost the square of its length. */
 #define LONGEST 64
 
@@ -61,14 +59,10 @@ static void spell_out(const struct ring *ring)
 #ifdef HAFT_CHECKED
     for (unsigned i = 0; i < ring->length; i++) {
         haft__sight sight;
-        char line[400];
         if (!haft__job_peek(ring->records[i], &sight))
             sight = (haft__sight){ .name = "somebody", .place = "?" };
-        int n =
-            snprintf(line, sizeof line, "haft: %s%s, spawned at %s,%s\n", i == 0 ? "a ring of joins: " : "  ",
-                     sight.name, sight.place, i + 1 < ring->length ? " is joined by" : " would be joined by the first");
-        if (n > 0)
-            haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+        haft__report("haft: %s%s, spawned at %s,%s\n", i == 0 ? "a ring of joins: " : "  ", sight.name, sight.place,
+                     i + 1 < ring->length ? " is joined by" : " would be joined by the first");
     }
 #else
     (void)ring;

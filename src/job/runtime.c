@@ -18,7 +18,6 @@
 
 #include "check/deadlock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "sched/queue.h"
@@ -244,11 +243,7 @@ static void name_stuck(void *argument)
         hook(stuck->sight.name, stuck->sight.place);
         return;
     }
-    char line[256];
-    int n =
-        snprintf(line, sizeof line, "haft: would not stop: %s, spawned at %s\n", stuck->sight.name, stuck->sight.place);
-    if (n > 0)
-        haft__os->write_error(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    haft__report("haft: would not stop: %s, spawned at %s\n", stuck->sight.name, stuck->sight.place);
 }
 
 static void visit_stuck(haft__record *record, void *argument)

@@ -11,12 +11,6 @@
 /* Lines that a report has at most; a program may have a million jobs. */
 #define MOST_LINES 100
 
-static void say(const char *line, int length, size_t room)
-{
-    if (length > 0)
-        haft__os->write_error(line, (size_t)length < room ? (size_t)length : room - 1);
-}
-
 /* "reader (spawned at a.c:12)", or "a plain thread". */
 static void describe(haft__record *record, char *text, size_t size)
 {
@@ -38,21 +32,19 @@ static void print_wait(haft__record *record, void *argument)
         return;
     if (++*lines > MOST_LINES)
         return;
-    char who[320], whose[320] = "", line[800];
+    char who[320], whose[320] = "";
     describe(record, who, sizeof who);
     const haft__root *root = record->root;
     const char *what = root->waits_for != NULL ? root->waits_for : "something that others do";
     if (root->waits_on != NULL)
         describe(root->waits_on, whose, sizeof whose);
-    int n = snprintf(line, sizeof line, "haft:   %s waits for %s%s%s\n", who, what, *whose != '\0' ? " " : "", whose);
-    say(line, n, sizeof line);
+    haft__report("haft:   %s waits for %s%s%s\n", who, what, *whose != '\0' ? " " : "", whose);
 }
 
 void haft__job_print_waits(void)
 {
     unsigned lines = 0;
     haft__record_each(print_wait, &lines);
-    char line[80];
     if (lines > MOST_LINES)
-        say(line, snprintf(line, sizeof line, "haft:   and %u more\n", lines - MOST_LINES), sizeof line);
+        haft__report("haft:   and %u more\n", lines - MOST_LINES);
 }
