@@ -807,6 +807,72 @@ TEST_EXITS("a ring of waits is spelled out by names and places", TEST_STATUS(3),
     (void)haft_join(&h);
 }
 
+static int lock_twice(void)
+{
+    haft_mutex m = HAFT_MUTEX_INIT;
+    check_int(haft_mutex_lock(&m), ==, 0);
+    check_int(haft_mutex_lock(&m), ==, HAFT_EDEADLK);
+    _exit(3);
+}
+
+TEST_EXITS("whoever locks a mutex twice is told of that ring, too", TEST_STATUS(3),
+           "would wait for the mutex of itself\n")
+{
+    haft_handle h = haft_spawn(lock_twice, HAFT_NO_FRAME, .name = "this one");
+    (void)haft_join(&h);
+}
+
+TEST_EXITS("a thread that does so is told the same", TEST_STATUS(3), "haft: a ring of waits: this one, spawned at ")
+{
+    haft_handle h = haft_spawn(lock_twice, HAFT_NO_FRAME, .name = "this one", .kind = HAFT_THREAD);
+    (void)haft_join(&h);
+}
+
+struct echo {
+    int unused;
+};
+typedef HAFT_ACTOR(struct echo) echo_owner;
+
+static echo_owner echo;
+
+static int answer_nothing(struct echo *e)
+{
+    (void)e;
+    return 0;
+}
+
+static int call_oneself(struct echo *e)
+{
+    (void)e;
+    check_int(haft_call(&echo, answer_nothing), ==, HAFT_EDEADLK);
+    _exit(3);
+}
+
+TEST_EXITS("an actor that calls itself is told of that ring", TEST_STATUS(3), "would wait for the answer of itself\n")
+{
+    struct echo state = { 0 };
+    check_int(haft_actor_start(&echo, &state), ==, 0);
+    (void)haft_call(&echo, call_oneself);
+}
+
+static int cast_to_oneself(struct echo *e)
+{
+    (void)e;
+    int rc = 0;
+    while (rc == 0)
+        rc = haft_cast(&echo, answer_nothing);
+    check_int(rc, ==, HAFT_EDEADLK);
+    _exit(3);
+}
+
+TEST_EXITS("an actor that waits for room in its own mailbox is told of that ring", TEST_STATUS(3),
+           "would wait for room in the mailbox of itself\n")
+{
+    struct echo state = { 0 };
+    check_int(haft_actor_start(&echo, &state, .kind = HAFT_THREAD), ==, 0);
+    (void)haft_call(&echo, cast_to_oneself);
+}
+
 TEST_EXITS("the ring is closed in the report", TEST_STATUS(3), ", waits for the mutex of the first\n")
 {
     say_a_ring();

@@ -299,7 +299,10 @@ int haft__actor_cast(const haft_actor_end *end, const haft__sending *what, bool 
     rc = reserve(a, me, waits);
     if (rc == 0)
         return cast_into(a, what);
+    bool is_own = rc == HAFT_EDEADLK && me->record == a->sole.record;
     haft__lock_release(&a->lock);
+    if (is_own) /* else it was told of by the search for rings */
+        haft__edge_tell_of_self(me, "room in the mailbox of");
     return rc;
 }
 
@@ -351,6 +354,8 @@ static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me
     int rc = put_in(a, m, me, own, &idle);
     haft__record *serving = a->sole.record; /* null in a pool */
     haft__lock_release(&a->lock);
+    if (rc == HAFT_EDEADLK)
+        haft__edge_tell_of_self(me, "the answer of");
     if (rc != 0)
         return rc;
     do {

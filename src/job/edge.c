@@ -272,6 +272,13 @@ static void spell_out(const struct search *search)
     if (search->more != 0)
         haft__report("haft:   and %u more\n", search->more);
 }
+
+void haft__edge_tell_of_self(const haft__root *me, const char *what)
+{
+    char who[320];
+    describe(me->record, who, sizeof who);
+    haft__report("haft: a ring of waits: %s would wait for %s itself\n", who, what);
+}
 #else
 static void note_steps(const struct search *search)
 {
@@ -281,6 +288,12 @@ static void note_steps(const struct search *search)
 static void spell_out(const struct search *search)
 {
     (void)search;
+}
+
+void haft__edge_tell_of_self(const haft__root *me, const char *what)
+{
+    (void)me;
+    (void)what;
 }
 #endif
 

@@ -197,8 +197,10 @@ static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
         expect(me, state);
         return held(m, me, state);
     }
-    if (owner_of(state) == me->index)
+    if (owner_of(state) == me->index) {
+        haft__edge_tell_of_self(me, "the mutex of");
         return HAFT_EDEADLK;
+    }
     haft__edge edge;
     if (!begin_wait(&edge, m, me, how))
         return HAFT_EDEADLK;
