@@ -6,12 +6,16 @@
  *
  * The owner is the number of the holder's record, 0 for nobody. WAITERS: the queue is not empty, so whoever unlocks has
  * somebody to wake, unless AWAKE: a woken waiter is on its way and will compete. POISONED stays until healed. PANICKING:
- * the holder was panicking already when it locked.
+ * the holder was panicking already when it locked. FREE: it can be had, though other flags are set.
  *
- * Locking is one compare-exchange that finds no owner. Acquire: partner of the release in which the last holder put no
- * owner. Release: whoever reads the owner's number finds that record. Unlocking is one that puts none, if there is
- * nobody to wake. The rest happens under the queue's lock: only there are WAITERS and AWAKE set and cleared, so they
- * hold still for an owner that has the lock.
+ * Locking is one compare-exchange that finds the mutex free. Acquire: partner of the release in which the last holder put
+ * no owner. Release: whoever reads the owner's number finds that record. Free is 0, or FREE with the flags that stay.
+ * Unlocking subtracts the owner, whatever the flags are; if that leaves 0, it is done. If it leaves flags, the mutex is
+ * not free by that, since FREE is missing: to all others it is held, by somebody without a number, until the unlocker has
+ * put itself back as the owner and unlocked it the slow way. Until then nobody else clears the last flag.
+ *
+ * The rest happens under the queue's lock: only there are WAITERS and AWAKE set and cleared, so they hold still for an
+ * owner that has the lock.
  *
  *  - A waiter stays in the queue until it owns the mutex or is refused; woken, it competes from there, and if it
  *    loses it keeps its place. It parks only after seeing, under the lock, an owner whose unlock will come to the queue: one
@@ -25,7 +29,7 @@
  * state expects it there again (root->lock_flags), so that neither needs a second exchange.
  *
  * The mutex is freed while the queue's lock is held only with waiters in the queue, and each of them leaves through that
- * lock; the fast path frees by its last touch. So the memory may go as soon as its last user has it unlocked. */
+ * lock; otherwise what frees it is the last touch. So the memory may go as soon as its last user has it unlocked. */
 #include "sync/mutex.h"
 
 #include "base/list.h"
@@ -39,6 +43,7 @@ enum {
     WAITERS = 2,
     AWAKE = 4,
     PANICKING = 8,
+    FREE = 16,
     FLAGS = 255,
 };
 #define OWNER_SHIFT 8
@@ -64,6 +69,11 @@ static uint32_t owner_of(uint32_t state)
     return state >> OWNER_SHIFT;
 }
 
+static bool is_free(uint32_t state)
+{
+    return state == 0 || (state & FREE) != 0;
+}
+
 static uint32_t as_owner(const haft__root *me)
 {
     return me->index << OWNER_SHIFT | (me->panicking != NULL ? (uint32_t)PANICKING : 0);
@@ -77,10 +87,16 @@ static void abandon(haft_held_ *held, void *root)
     release(HAFT__CONTAINER(held, haft_mutex, held_), POISONED);
 }
 
-/* The flags that the next exchange is to expect: both, or none. WAITERS alone is for release(). */
+/* What a free one becomes. */
+static uint32_t taken(uint32_t state, uint32_t mine)
+{
+    return (state & ~(uint32_t)FREE) | mine;
+}
+
+/* What the next lock is to find: the state beside a woken waiter, or 0. WAITERS alone is for release(). */
 static void expect(haft__root *me, uint32_t state)
 {
-    me->lock_flags = (state & (WAITERS | AWAKE)) == (WAITERS | AWAKE) ? WAITERS | AWAKE : 0;
+    me->lock_flags = (state & (WAITERS | AWAKE)) == (WAITERS | AWAKE) ? WAITERS | AWAKE | FREE : 0;
 }
 
 /* What a successful locker returns. */
@@ -98,14 +114,15 @@ static bool spin(haft_mutex *m, uint32_t mine, uint32_t *state)
     unsigned pauses = HAFT__MUTEX_PAUSES;
     for (unsigned i = 0; i < HAFT__MUTEX_SPINS; i++) {
         *state = haft__load_acquire(state_of(m)); /* partner: the release of the locker; its record is looked at */
-        if (owner_of(*state) == 0) {
-            if (haft__cas_acq_rel_retry(state_of(m), state, *state | mine))
+        if (is_free(*state)) {
+            if (haft__cas_acq_rel_retry(state_of(m), state, taken(*state, mine)))
                 return true;
             continue;
         }
         /* Relaxed: only a guess. Records are never unmapped. */
-        if (owner_of(*state) == mine >> OWNER_SHIFT ||
-            haft__word_is_parked(haft__load_relaxed(&haft__record_at(owner_of(*state))->word)))
+        if (owner_of(*state) != 0 &&
+            (owner_of(*state) == mine >> OWNER_SHIFT ||
+             haft__word_is_parked(haft__load_relaxed(&haft__record_at(owner_of(*state))->word))))
             return false;
         for (unsigned j = 0; j < pauses; j++)
             haft__spin("a mutex is held");
@@ -122,8 +139,8 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
     uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
         next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
-        if (owner_of(state) == 0) {
-            next |= mine;
+        if (is_free(state)) {
+            next = taken(next, mine);
             if (linked && c->waiter.arm.link.next == &c->waiter.arm.link)
                 next &= ~(uint32_t)WAITERS;
         } else {
@@ -133,7 +150,7 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
     *seen = state;
     c->has_lost |= c->is_awake;
     c->is_awake = false;
-    if (owner_of(state) == 0) {
+    if (is_free(state)) {
         haft__queue_remove(queue, &c->waiter);
         return true;
     }
@@ -151,12 +168,14 @@ static void give_up(haft_mutex *m, contender *c)
     uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
         next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
-        if (first == NULL)
-            next &= ~(uint32_t)WAITERS;
-        else if (c->is_awake && owner_of(state) == 0)
+        if (is_free(state) && first != NULL && c->is_awake)
             next |= AWAKE; /* for the next one; an owner will find WAITERS instead */
+        else if (first == NULL && (is_free(state) || owner_of(state) != 0))
+            next &= ~(uint32_t)WAITERS;
+        if (next == FREE)
+            next = 0;
     } while (!haft__cas_weak_relaxed(state_of(m), &state, next)); /* flags that the queue's lock orders */
-    if (first != NULL && c->is_awake && owner_of(state) == 0) {
+    if (is_free(state) && first != NULL && c->is_awake) {
         first->is_awake = true;
         record = first->waiter.arm.record;
     }
@@ -221,7 +240,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
         rc = haft__refusal(me);
         if (rc != 0)
             break;
-        haft__park_unlocking_for(lock, "the mutex of", haft__record_at(owner_of(state)));
+        haft__park_unlocking_for(lock, "the mutex of", owner_of(state) != 0 ? haft__record_at(owner_of(state)) : NULL);
         haft__lock_acquire(lock);
     }
     if (rc != 0)
@@ -237,7 +256,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
 static __attribute__((noinline)) int lock_as_expected(haft_mutex *m, haft__root *me)
 {
     uint32_t state = me->lock_flags;
-    if (state != 0 && haft__cas_acq_rel_retry(state_of(m), &state, state | as_owner(me)))
+    if (state != 0 && haft__cas_acq_rel_retry(state_of(m), &state, taken(state, as_owner(me))))
         return held(m, me, 0);
     return lock_slowly(m, me, UNCONDITIONALLY);
 }
@@ -270,7 +289,7 @@ int haft_mutex_lock_abortable(haft_mutex *m)
     if (rc != 0)
         return rc;
     uint32_t state = me->lock_flags;
-    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, state | as_owner(me)), 1))
+    if (__builtin_expect(haft__cas_acq_rel_retry(state_of(m), &state, taken(state, as_owner(me))), 1))
         return held(m, me, 0);
     return lock_slowly(m, me, ABORTABLY);
 }
@@ -289,8 +308,8 @@ int haft_mutex_try_lock(haft_mutex *m)
     if (me == NULL)
         return HAFT_EFORKED;
     uint32_t state = haft__load_relaxed(state_of(m));
-    while (owner_of(state) == 0)
-        if (haft__cas_weak_acq_rel_retry(state_of(m), &state, state | as_owner(me)))
+    while (is_free(state))
+        if (haft__cas_weak_acq_rel_retry(state_of(m), &state, taken(state, as_owner(me))))
             return held(m, me, state);
     return HAFT_EAGAIN;
 }
@@ -328,7 +347,7 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison, uint32_t *left)
         haft__store_release(state_of(m), *left);
     } else {
         first->is_awake = true;
-        *left = poison | WAITERS | AWAKE;
+        *left = poison | WAITERS | AWAKE | FREE;
         haft__store_release(state_of(m), *left); /* partner: whoever takes it past the queue */
     }
     haft__lock_release(lock);
@@ -349,6 +368,8 @@ static __attribute__((noinline)) uint32_t release(haft_mutex *m, uint32_t poison
         }
         /* Release: partner of the next locker's acquire; the last touch. */
         next = (state & (POISONED | WAITERS | AWAKE)) | poison;
+        if (next != 0)
+            next |= FREE;
         if (haft__cas_weak_release(state_of(m), &state, next))
             return next;
     }
@@ -370,10 +391,18 @@ static __attribute__((noinline)) void unlock_slowly(haft_mutex *m)
     release(m, me->panicking != NULL && (state & PANICKING) == 0 ? POISONED : 0);
 }
 
-static __attribute__((noinline)) void release_as_expected(haft_mutex *m, haft__root *me)
+/* The caller has subtracted itself, and flags were left. */
+static __attribute__((noinline)) void settle(haft_mutex *m, haft__root *me)
 {
-    uint32_t flags = me->lock_flags, state = me->index << OWNER_SHIFT | flags;
-    if (flags == 0 || !haft__cas_release(state_of(m), &state, flags))
+    /* Relaxed: whoever reads the number here acquires the release of the subtraction. */
+    haft__fetch_add_relaxed(state_of(m), me->index << OWNER_SHIFT);
+    expect(me, release(m, 0));
+}
+
+static __attribute__((noinline)) void unlock_as_expected(haft_mutex *m, haft__root *me)
+{
+    uint32_t flags = me->lock_flags, state = taken(flags, me->index << OWNER_SHIFT);
+    if (!haft__cas_release(state_of(m), &state, flags))
         expect(me, release(m, 0));
 }
 
@@ -388,8 +417,13 @@ void haft_mutex_unlock(haft_mutex *m)
     }
     me->held = m->held_.next_;
     uint32_t mine = me->index << OWNER_SHIFT;
-    if (__builtin_expect(me->lock_flags != 0, 0) || __builtin_expect(!haft__cas_release(state_of(m), &mine, 0), 0))
-        release_as_expected(m, me);
+    if (__builtin_expect(me->lock_flags != 0, 0)) {
+        unlock_as_expected(m, me);
+        return;
+    }
+    /* Release: partner of the next locker's acquire. The last touch, if nothing is left. */
+    if (__builtin_expect(haft__fetch_sub_release(state_of(m), mine) != mine, 0))
+        settle(m, me);
 }
 
 int haft_mutex_heal(haft_mutex *m)

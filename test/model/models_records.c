@@ -264,6 +264,26 @@ static void give_up_soon(void *argument)
     next_step(2);
 }
 
+/* WAITERS, AWAKE and FREE: what a mutex has while a woken waiter is on its way, and what the holder is made to expect. */
+static void hold_as_expected(void *argument)
+{
+    world_root();
+    haft__here_always()->root->lock_flags = 22;
+    lock_and_hold(argument);
+}
+
+MODEL("records: who waits for a mutex finds its holder's, who took it past a woken waiter")
+{
+    world_root();
+    use_up_chunk();
+    mutex.state_ = 22; /* the waiter itself does not come */
+    int holder = model_start(hold_as_expected, NULL);
+    wait_for_step(2);
+    give_up_soon(NULL);
+    model_join(holder);
+    model_check(plain == 1);
+}
+
 static void lock_and_hold_until_waited_for(void *argument)
 {
     (void)argument;

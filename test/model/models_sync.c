@@ -52,6 +52,34 @@ MODEL("mutex: one tries while another holds it")
     model_check(plain >= 1);
 }
 
+/* The other two are in the queue's way when main unlocks: one waits, the other one comes just then. */
+static void unlock_between(void (*comes)(void *))
+{
+    model_check(haft_mutex_lock(&mutex) == 0);
+    int waiter = model_start(count_under_mutex, NULL);
+    while ((haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & 2) == 0) /* WAITERS of sync/mutex.c */
+        model_spin();
+    int other = model_start(comes, NULL);
+    plain++;
+    haft_mutex_unlock(&mutex);
+    model_join(other);
+    model_join(waiter);
+    model_check(plain >= 2 && haft_mutex_try_lock(&mutex) == 0);
+    haft_mutex_unlock(&mutex);
+}
+
+MODEL("mutex: whoever locks it while an unlocker is on its way to the waiter waits for that, too", .is_large = true,
+      .stale = -1)
+{
+    unlock_between(count_under_mutex);
+}
+
+MODEL("mutex: whoever tries it while an unlocker is on its way to the waiter finds it locked", .is_large = true,
+      .stale = -1)
+{
+    unlock_between(try_mutex);
+}
+
 static int lock_abortably(int *n)
 {
     int rc = haft_mutex_lock_abortable(&mutex);
@@ -111,7 +139,8 @@ MODEL("mutex: it is locked and unlocked past a waiter that was woken", .is_large
 
 static void expect_a_woken_waiter(void *argument)
 {
-    haft__here_always()->root->lock_flags = 6; /* WAITERS and AWAKE of sync/mutex.c: a guess, which may be wrong */
+    haft__here_always()->root->lock_flags =
+        22; /* WAITERS, AWAKE and FREE of sync/mutex.c: a guess, which may be wrong */
     count_under_mutex(argument);
 }
 
