@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Whole schedulers of one or two workers, with tasks that are not jobs: nothing that was made runnable is forgotten, by
+ * Whole schedulers of one to three workers, with tasks that are not jobs: nothing that was made runnable is forgotten, by
  * whatever way it came, and what a task did before it parked is seen where it goes on. */
 #include <string.h>
 
@@ -48,8 +48,11 @@ static void begin(unsigned workers)
     model_check(haft__sched_init(&sched, workers, run) == 0);
     model_name(&sched, sizeof sched, "sched");
     for (unsigned i = 0; i < workers; i++) {
-        model_name(&sched.workers[i], sizeof sched.workers[i], i == 0 ? "worker 0" : "worker 1");
-        model_name(&sched.workers[i].sleep_word, 4, i == 0 ? "sleep word 0" : "sleep word 1");
+        static const char *const names[][2] = { { "worker 0", "sleep word 0" },
+                                                { "worker 1", "sleep word 1" },
+                                                { "worker 2", "sleep word 2" } };
+        model_name(&sched.workers[i], sizeof sched.workers[i], names[i][0]);
+        model_name(&sched.workers[i].sleep_word, 4, names[i][1]);
     }
 }
 
@@ -257,6 +260,59 @@ MODEL("search: the last one who searched has found something, and the other is w
     haft__sched_inject(&sched, a);
     haft__sched_inject(&sched, b);
     end(2);
+}
+
+/* Three workers. The last one sleeps, and is only its words. The first is the body's own thread, which counts as the last
+ * that searches, and finds a task. The second is told meanwhile to go on with its pinned task, and has another one then. */
+static haft__atomic(uint32_t) staying = 3;
+
+static void leave_when_last_was_woken(void)
+{
+    while (haft__load_relaxed(&sched.workers[2].sleep_word) == HAFT__ASLEEP)
+        model_spin();
+    if (haft__fetch_sub_relaxed(&staying, 1) == 1)
+        haft__sched_stop(&sched);
+}
+
+static void push_when_flag(void)
+{
+    while (haft__load_relaxed(&flag) == 0)
+        haft__park();
+    haft__ring_push(haft__here()->worker, tasks[1]);
+    haft__sched_notify(&sched);
+    leave_when_last_was_woken();
+}
+
+static void flag_first(void *argument)
+{
+    (void)argument;
+    haft__store_relaxed(&flag, 1);
+    haft__wake(tasks[0]);
+}
+
+MODEL("search: the last one who searched sees that another is up, or what that one has is told of", .is_large = true)
+{
+    begin(3);
+    haft__worker *w = sched.workers;
+    haft__store_relaxed(&sched.rescuer, 1);
+    world.absent = &w[2];
+    haft__store_relaxed(&w[2].sleep_word, HAFT__ASLEEP);
+    haft__store_relaxed(&sched.sleepers, 1);
+    w[0].is_searching = true;
+    haft__store_relaxed(&sched.searchers, 1);
+    haft__record *pinned = task(0, push_when_flag), *found = task(2, leave_when_last_was_woken);
+    task(1, leave_when_last_was_woken);
+    pinned->flags = HAFT__PINNED;
+    haft__sched_inject(&sched, pinned);
+    model_check(haft__sched_start(&sched, 1) == 0);
+    while (haft__load_relaxed(&w[1].sleep_word) != HAFT__ASLEEP)
+        model_spin();
+    found->next = NULL;
+    w[0].pinned = found; /* no other can take it */
+    int other = model_start(flag_first, NULL);
+    haft__sched_work(&sched);
+    model_join(other);
+    end(3);
 }
 
 static void wake_for_nothing(void *argument)

@@ -78,15 +78,19 @@ static int thread_create(haft__os_thread *out, const haft__os_thread_options *op
         world.thread_failures--;
         return -EAGAIN;
     }
-    int number = model_start(entry, argument);
     (void)options;
+    out->native = 0;
+    if (world.absent != NULL && argument == world.absent)
+        return 0;
+    int number = model_start(entry, argument);
     out->native = (uintptr_t)number + 1;
     return 0;
 }
 
 static void thread_join(haft__os_thread thread)
 {
-    model_join((int)thread.native - 1);
+    if (thread.native != 0)
+        model_join((int)thread.native - 1);
 }
 
 static void thread_detach(haft__os_thread thread)
