@@ -12,7 +12,7 @@ static haft__sched sched;
 static haft__record *tasks[TASKS];
 static void (*bodies[TASKS])(void);
 static int runs[TASKS];
-static haft__atomic(uint32_t) left;
+static haft__atomic(uint32_t) left, staying;
 static haft__record *owner;
 
 static void run(haft__record *record)
@@ -39,6 +39,7 @@ static haft__record *task(int i, void (*body)(void))
     tasks[i] = record;
     bodies[i] = body;
     haft__store_relaxed(&left, haft__load_relaxed(&left) + 1);
+    haft__store_relaxed(&staying, haft__load_relaxed(&left));
     return record;
 }
 
@@ -220,6 +221,27 @@ MODEL("idle: a waker who comes late finds whole workers, though a bigger set is 
     model_keep(sched.block);
 }
 
+/* In models whose body is itself a worker: the last task to end stops them all. */
+static void leave(void)
+{
+    if (haft__fetch_sub_relaxed(&staying, 1) == 1)
+        haft__sched_stop(&sched);
+}
+
+static void begin_without_rescuer(unsigned workers)
+{
+    begin(workers);
+    haft__store_relaxed(&sched.rescuer, 1);
+}
+
+/* The body is worker 0, and begins with that record; the others have threads. */
+static void work(haft__record *first)
+{
+    first->next = NULL;
+    sched.workers[0].pinned = first; /* no other can take it */
+    haft__sched_work(&sched);
+}
+
 static void stick_until_flag(void)
 {
     while (haft__load_relaxed(&flag) == 0)
@@ -235,43 +257,60 @@ static void spawn_two_and_stick(void)
 {
     spawn_two();
     stick_until_flag();
+    leave();
+}
+
+static void set_flag_and_leave(void)
+{
+    set_flag();
+    leave();
 }
 
 MODEL("steal: a worker that sleeps is told of what stands behind one that is stuck, and need not look by the clock",
-      .is_large = true, .stale = 1)
+      .is_large = true)
 {
-    begin(2);
-    haft__store_relaxed(&sched.rescuer, 1); /* nobody else is */
+    begin_without_rescuer(2);
     haft__record *a = task(0, spawn_two_and_stick);
-    task(1, set_flag);
-    task(2, NULL);
-    haft__sched_start(&sched, 0);
-    haft__sched_inject(&sched, a);
+    task(1, set_flag_and_leave);
+    task(2, leave);
+    model_check(haft__sched_start(&sched, 1) == 0);
+    work(a);
     end(3);
+}
+
+static void stick_and_leave(void)
+{
+    stick_until_flag();
+    leave();
+}
+
+static void count_as_searcher(haft__worker *w)
+{
+    w->is_searching = true;
+    haft__store_relaxed(&sched.searchers, 1);
 }
 
 MODEL("search: the last one who searched has found something, and the other is woken for what comes meanwhile",
       .is_large = true, .stale = -1)
 {
-    begin(2);
-    haft__store_relaxed(&sched.rescuer, 1);
-    haft__record *a = task(0, stick_until_flag), *b = task(1, set_flag);
-    haft__sched_start(&sched, 0);
-    haft__sched_inject(&sched, a);
-    haft__sched_inject(&sched, b);
+    begin_without_rescuer(2);
+    count_as_searcher(&sched.workers[0]);
+    haft__record *a = task(0, stick_and_leave);
+    task(1, set_flag_and_leave);
+    model_check(haft__sched_start(&sched, 1) == 0);
+    int other = model_start(inject_second, NULL);
+    work(a);
+    model_join(other);
     end(2);
 }
 
 /* Three workers. The last one sleeps, and is only its words. The first is the body's own thread, which counts as the last
  * that searches, and finds a task. The second is told meanwhile to go on with its pinned task, and has another one then. */
-static haft__atomic(uint32_t) staying = 3;
-
 static void leave_when_last_was_woken(void)
 {
     while (haft__load_relaxed(&sched.workers[2].sleep_word) == HAFT__ASLEEP)
         model_spin();
-    if (haft__fetch_sub_relaxed(&staying, 1) == 1)
-        haft__sched_stop(&sched);
+    leave();
 }
 
 static void push_when_flag(void)
@@ -292,14 +331,12 @@ static void flag_first(void *argument)
 
 MODEL("search: the last one who searched sees that another is up, or what that one has is told of", .is_large = true)
 {
-    begin(3);
+    begin_without_rescuer(3);
     haft__worker *w = sched.workers;
-    haft__store_relaxed(&sched.rescuer, 1);
-    world.absent = &w[2];
+    world.absent = 2;
     haft__store_relaxed(&w[2].sleep_word, HAFT__ASLEEP);
     haft__store_relaxed(&sched.sleepers, 1);
-    w[0].is_searching = true;
-    haft__store_relaxed(&sched.searchers, 1);
+    count_as_searcher(&w[0]);
     haft__record *pinned = task(0, push_when_flag), *found = task(2, leave_when_last_was_woken);
     task(1, leave_when_last_was_woken);
     pinned->flags = HAFT__PINNED;
@@ -307,10 +344,8 @@ MODEL("search: the last one who searched sees that another is up, or what that o
     model_check(haft__sched_start(&sched, 1) == 0);
     while (haft__load_relaxed(&w[1].sleep_word) != HAFT__ASLEEP)
         model_spin();
-    found->next = NULL;
-    w[0].pinned = found; /* no other can take it */
     int other = model_start(flag_first, NULL);
-    haft__sched_work(&sched);
+    work(found);
     model_join(other);
     end(3);
 }

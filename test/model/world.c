@@ -80,7 +80,7 @@ static int thread_create(haft__os_thread *out, const haft__os_thread_options *op
     }
     (void)options;
     out->native = 0;
-    if (world.absent != NULL && argument == world.absent)
+    if (world.absent > 0 && --world.absent == 0)
         return 0;
     int number = model_start(entry, argument);
     out->native = (uintptr_t)number + 1;

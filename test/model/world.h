@@ -13,7 +13,7 @@
 /* What a model may set before it begins; zero is the default. */
 struct world {
     int thread_failures; /* so many creations of threads fail, from the next on */
-    const void *absent;  /* the argument of a thread that is created, but never begins */
+    int absent;          /* the so-manieth thread that is created never begins */
     bool has_no_membarrier;
     unsigned threads; /* that the kernel counts */
     int reports;      /* written to standard error so far */
