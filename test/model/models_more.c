@@ -284,7 +284,7 @@ MODEL("channel of none: a wake that was for something else comes while a value i
     model_join_all();
 }
 
-/* --- both, and rings of joins ----------------------------------------------------------------------------------------------- */
+/* --- both, for each, and rings of joins ------------------------------------------------------------------------------------ */
 
 static int add_one(int *n)
 {
@@ -353,6 +353,31 @@ MODEL("both: the caller is aborted, and ends the side that a thief took", .is_la
     haft_handle h = begin_pair(both_aborted);
     haft__sched_work(&pair->sched);
     model_check(haft_join(&h, &frame) == HAFT_EABORTED);
+    model_check(haft_runtime_drop(&pair) == 0);
+}
+
+static int count_item(int *item)
+{
+    *item += 1;
+    return 0;
+}
+
+static int count_items(int *n)
+{
+    int items[3] = { 1, 2, 3 };
+    model_check(haft_for_each(count_item, items, 3) == 0);
+    model_check(items[0] == 2 && items[1] == 3 && items[2] == 4);
+    *n = 9;
+    haft__sched_stop(&pair->sched);
+    return 0;
+}
+
+MODEL("for each: every item is visited once, whoever takes the other half", .is_large = true, .stale = -1)
+{
+    int frame = 0;
+    haft_handle h = begin_pair(count_items);
+    haft__sched_work(&pair->sched);
+    model_check(haft_join(&h, &frame) == 0 && frame == 9);
     model_check(haft_runtime_drop(&pair) == 0);
 }
 
