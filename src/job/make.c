@@ -196,10 +196,10 @@ static inline haft__job *make_plain_task(haft__worker *w, haft_fn *body, const v
     haft__copy(job->frame.bytes, frame, size);
     if (group != NULL) {
         job->group = group;
-        /* As in haft__job_make. */
+        /* As in make(). */
         haft__store_release(&job->record.state, haft__load_relaxed(&job->record.state) | HAFT__OWNED_BY_GROUP);
     }
-    haft__store_release(&job->record.home, &runtime->sched); /* as in haft__job_make */
+    haft__store_release(&job->record.home, &runtime->sched); /* as in make() */
     haft__runtime_count(&w->thread, runtime, false);
     bool is_ending = haft__load_relaxed(&runtime->closing) != 0 || haft__load_relaxed(&runtime->aborting) != 0;
     if (__builtin_expect(is_ending, 0)) {

@@ -341,9 +341,11 @@ MODEL("search: the last one who searched sees that another is up, or what that o
     task(1, leave_when_last_was_woken);
     pinned->flags = HAFT__PINNED;
     haft__sched_inject(&sched, pinned);
+    model_calm(true);
     model_check(haft__sched_start(&sched, 1) == 0);
     while (haft__load_relaxed(&w[1].sleep_word) != HAFT__ASLEEP)
         model_spin();
+    model_calm(false);
     int other = model_start(flag_first, NULL);
     work(found);
     model_join(other);
