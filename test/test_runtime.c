@@ -423,6 +423,7 @@ TEST_FROM_EVERY_CALLER("a runtime may be dropped while others join and unpark it
 {
     for (int i = 0; i < 20; i++) {
         haft_runtime *rt = haft_runtime_new(.workers = 1);
+        check_ptr(rt, !=, NULL);
         enum { N = 16 };
         haft_handle joiners[N];
         haft_handle targets[N];
