@@ -174,6 +174,7 @@ static void start(struct scene *s)
 {
     const struct state state = { 0 };
     s->runtime = s->v.ending == SHUTDOWN ? haft_runtime_new(.workers = 1) : NULL;
+    check(s->v.ending != SHUTDOWN || s->runtime != NULL);
     if (s->v.is_pool) {
         pool_owner p;
         check_int(haft_pool_start(&p, &state, .workers = 2, .capacity = 1, .kind = s->v.worker, .runtime = s->runtime,
@@ -211,18 +212,21 @@ static void let_all_wait(struct scene *s)
         if (way <= BEGUN_OUTCOME)
             w.m.gate = &s->gates[way];
         s->waiters[way] = haft_spawn(waits, &w, .kind = s->v.caller);
+        haft_handle waiter = s->waiters[way]; /* which ends at once if it is refused */
         if (way <= BEGUN_OUTCOME)
-            until(atomic_load(&s->gates[way].entered));
+            until(atomic_load(&s->gates[way].entered) || haft_is_finished(waiter));
         else if (way < ROOM)
-            until(haft_actor_len(&s->client) == queued + 1);
+            until(haft_actor_len(&s->client) == queued + 1 || haft_is_finished(waiter));
         else
-            until(has_casters(s, casters + 1));
+            until(has_casters(s, casters + 1) || haft_is_finished(waiter));
+        check(!haft_is_finished(waiter));
         queued += way > BEGUN_OUTCOME && way < ROOM;
         casters += way >= ROOM;
     }
     if (s->v.is_joined) {
         s->joiner = haft_spawn(joins, (&(struct joiner){ .actor = &s->actor }), .kind = s->v.caller);
-        until(has_joiner(s));
+        until(has_joiner(s) || haft_is_finished(s->joiner));
+        check(!haft_is_finished(s->joiner));
     }
 }
 
