@@ -85,10 +85,12 @@ void haft__park_unlocking_for(haft__lock *lock, const char *what, haft__record *
         return;
     }
     bool heeds = root->shields == 0;
-    /* Acquire: partner of the release of each waker, also of one for something else. An aborter wakes by an exchange, too, so
-     * either that comes first and its mark is seen here, or it finds SPINS: a thread needs no fence here. No release:
-     * whoever takes the lock later sees it, and for a thread nobody reads anything on account of it. */
-    haft__exchange_acquire(&record->word, HAFT__SPINS);
+    /* An exchange, because it may end NOTIFIED, of a wake for something else: so whoever acquires what ends this park, as
+     * thread_wait does, acquires what that waker released, too. Itself relaxed: whoever takes the lock later sees it, and
+     * for a thread nobody reads anything on account of it. Then the light fence, whose partner is the heavy one in
+     * haft_abort: either this load sees the abort, or the aborter sees SPINS. */
+    haft__exchange_relaxed(&record->word, HAFT__SPINS);
+    haft__fence_light();
     if (heeds && (haft__load_relaxed(&record->state) & HAFT__ABORT) != 0) {
         uint32_t spins = HAFT__SPINS;
         haft__cas_relaxed(&record->word, &spins, HAFT__RUNNING);
