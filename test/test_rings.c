@@ -873,6 +873,26 @@ TEST_EXITS("an actor that waits for room in its own mailbox is told of that ring
     (void)haft_call(&echo, cast_to_oneself);
 }
 
+typedef HAFT_POOL(struct echo) echo_pool;
+
+static echo_pool echoes;
+
+static int call_own_pool(struct echo *e)
+{
+    (void)e;
+    HAFT_TIMEOUT(HAFT_S); /* waits with deadlines are not searched for rings */
+    check_int(haft_pool_call(&echoes, answer_nothing), ==, HAFT_EDEADLK);
+    _exit(3);
+}
+
+TEST_EXITS("the only worker of a pool that calls the pool is told of that ring, though it would not wait for ever",
+           TEST_STATUS(3), "would wait for the answer of a pool that waits for it\n")
+{
+    struct echo state = { 0 };
+    check_int(haft_pool_start(&echoes, &state, .workers = 1), ==, 0);
+    (void)haft_pool_call(&echoes, call_own_pool);
+}
+
 TEST_EXITS("the ring is closed in the report", TEST_STATUS(3), ", waits for the mutex of the first\n")
 {
     say_a_ring();

@@ -183,13 +183,23 @@ static bool is_own_server(const haft__actor *a, const haft__server *s)
     return s != NULL && s->core == a;
 }
 
+/* Only the caller, or workers that wait for it, could serve it. The lock is held, and released meanwhile. */
+static int refuse_own(haft__actor *a, const haft__root *me, const char *what)
+{
+    const char *whose = a->sole.record != NULL ? "itself" : "a pool that waits for it";
+    haft__lock_release(&a->lock);
+    haft__edge_tell_of_self(me, what, whose);
+    haft__lock_acquire(&a->lock);
+    return HAFT_EDEADLK;
+}
+
 /* --- room --------------------------------------------------------------------------------------------------------- */
 
 /* Waits for a place in the mailbox. The lock is held on entry and on return. */
 static int await_room(haft__actor *a, haft__caster *self, haft__root *me, const haft__server *own)
 {
     if (is_own_server(a, own) && !begin_own_wait(a, me, &self->own_wait))
-        return HAFT_EDEADLK;
+        return refuse_own(a, me, "room in the mailbox of");
     haft__list_append(&a->casters, &self->link);
     int rc = 0;
     while (!self->is_settled && (rc = haft__refusal(me)) == 0) {
@@ -217,7 +227,7 @@ static int reserve(haft__actor *a, haft__root *me, bool waits)
     if (!waits)
         return HAFT_EAGAIN;
     if (me->record == a->sole.record)
-        return HAFT_EDEADLK;
+        return refuse_own(a, me, "room in the mailbox of");
     const haft__server *own = haft__server_here(me);
     haft__caster self = { .record = me->record };
     haft__actor_wait wait;
@@ -299,10 +309,7 @@ int haft__actor_cast(const haft_actor_end *end, const haft__sending *what, bool 
     rc = reserve(a, me, waits);
     if (rc == 0)
         return cast_into(a, what);
-    bool is_own = rc == HAFT_EDEADLK && me->record == a->sole.record;
     haft__lock_release(&a->lock);
-    if (is_own) /* else it was told of by the search for rings */
-        haft__edge_tell_of_self(me, "room in the mailbox of");
     return rc;
 }
 
@@ -336,7 +343,7 @@ static int put_in(haft__actor *a, haft__message *m, const haft__root *me, const 
     if (__builtin_expect(is_own_server(a, own), 0)) {
         bool is_own_key = m->lane != NULL && own->lane->at != NULL && own->lane->place == m->lane->place;
         if (is_own_key || !begin_own_wait(a, me, &m->own_wait))
-            return HAFT_EDEADLK;
+            return refuse_own(a, me, "the answer of");
     }
     if (a->is_closing) {
         haft__actor_end_own_wait(a, &m->own_wait);
@@ -354,8 +361,6 @@ static inline int send_and_wait(haft__actor *a, haft__message *m, haft__root *me
     int rc = put_in(a, m, me, own, &idle);
     haft__record *serving = a->sole.record; /* null in a pool */
     haft__lock_release(&a->lock);
-    if (rc == HAFT_EDEADLK)
-        haft__edge_tell_of_self(me, "the answer of");
     if (rc != 0)
         return rc;
     do {

@@ -273,11 +273,11 @@ static void spell_out(const struct search *search)
         haft__report("haft:   and %u more\n", search->more);
 }
 
-void haft__edge_tell_of_self(const haft__root *me, const char *what)
+void haft__edge_tell_of_self(const haft__root *me, const char *what, const char *whose)
 {
     char who[320];
     describe(me->record, who, sizeof who);
-    haft__report("haft: a ring of waits: %s would wait for %s itself\n", who, what);
+    haft__report("haft: a ring of waits: %s would wait for %s %s\n", who, what, whose);
 }
 #else
 static void note_steps(const struct search *search)
@@ -290,10 +290,11 @@ static void spell_out(const struct search *search)
     (void)search;
 }
 
-void haft__edge_tell_of_self(const haft__root *me, const char *what)
+void haft__edge_tell_of_self(const haft__root *me, const char *what, const char *whose)
 {
     (void)me;
     (void)what;
+    (void)whose;
 }
 #endif
 

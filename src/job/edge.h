@@ -68,7 +68,7 @@ bool haft__edge_enter(haft__edge *edge, const haft__root *me);
 void haft__edge_enter_anyway(haft__edge *edge, const haft__root *me);
 /* Before the caller goes on to do anything that the functions look at. Nothing happens if it was not entered. */
 void haft__edge_leave(haft__edge *edge);
-/* The shortest ring: the caller would wait for itself, for that. Said in the checked build. */
-void haft__edge_tell_of_self(const haft__root *me, const char *what);
+/* The shortest ring: the caller would wait for "the answer of" "itself". Said in the checked build. */
+void haft__edge_tell_of_self(const haft__root *me, const char *what, const char *whose);
 
 #endif

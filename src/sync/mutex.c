@@ -217,7 +217,7 @@ static int lock_slowly(haft_mutex *m, haft__root *me, enum how how)
         return held(m, me, state);
     }
     if (owner_of(state) == me->index) {
-        haft__edge_tell_of_self(me, "the mutex of");
+        haft__edge_tell_of_self(me, "the mutex of", "itself");
         return HAFT_EDEADLK;
     }
     haft__edge edge;
