@@ -38,14 +38,6 @@
 #include "os/os.h"
 #include "wait/held.h"
 
-enum {
-    POISONED = 1,
-    WAITERS = 2,
-    AWAKE = 4,
-    PANICKING = 8,
-    FREE = 16,
-    FLAGS = 255,
-};
 #define OWNER_SHIFT 8
 
 _Static_assert(sizeof(haft_mutex) <= 32, "the interface promises 32 bytes");
@@ -71,12 +63,12 @@ static uint32_t owner_of(uint32_t state)
 
 static bool is_free(uint32_t state)
 {
-    return state == 0 || (state & FREE) != 0;
+    return state == 0 || (state & HAFT__MUTEX_FREE) != 0;
 }
 
 static uint32_t as_owner(const haft__root *me)
 {
-    return me->index << OWNER_SHIFT | (me->panicking != NULL ? (uint32_t)PANICKING : 0);
+    return me->index << OWNER_SHIFT | (me->panicking != NULL ? (uint32_t)HAFT__MUTEX_PANICKING : 0);
 }
 
 static uint32_t release(haft_mutex *m, uint32_t poison);
@@ -84,26 +76,28 @@ static uint32_t release(haft_mutex *m, uint32_t poison);
 static void abandon(haft_held_ *held, void *root)
 {
     (void)root;
-    release(HAFT__CONTAINER(held, haft_mutex, held_), POISONED);
+    release(HAFT__CONTAINER(held, haft_mutex, held_), HAFT__MUTEX_POISONED);
 }
 
 /* What a free one becomes. */
 static uint32_t taken(uint32_t state, uint32_t mine)
 {
-    return (state & ~(uint32_t)FREE) | mine;
+    return (state & ~(uint32_t)HAFT__MUTEX_FREE) | mine;
 }
 
 /* What the next lock is to find: the state beside a woken waiter, or 0. WAITERS alone is for release(). */
 static void expect(haft__root *me, uint32_t state)
 {
-    me->lock_flags = (state & (WAITERS | AWAKE)) == (WAITERS | AWAKE) ? WAITERS | AWAKE | FREE : 0;
+    me->lock_flags = (state & (HAFT__MUTEX_WAITERS | HAFT__MUTEX_AWAKE)) == (HAFT__MUTEX_WAITERS | HAFT__MUTEX_AWAKE)
+                         ? HAFT__MUTEX_AWAITED
+                         : 0;
 }
 
 /* What a successful locker returns. */
 static int held(haft_mutex *m, haft__root *me, uint32_t state)
 {
     haft__held_push(me, &m->held_, abandon);
-    return (state & POISONED) != 0 ? HAFT_EPOISONED : 0;
+    return (state & HAFT__MUTEX_POISONED) != 0 ? HAFT_EPOISONED : 0;
 }
 
 /* --- Locking ------------------------------------------------------------------------------------------------------ */
@@ -138,13 +132,13 @@ static bool compete(haft_mutex *m, contender *c, uint32_t mine, uint32_t *seen)
     bool linked = c->waiter.arm.link.next != NULL;
     uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
-        next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
+        next = c->is_awake ? state & ~(uint32_t)HAFT__MUTEX_AWAKE : state;
         if (is_free(state)) {
             next = taken(next, mine);
             if (linked && c->waiter.arm.link.next == &c->waiter.arm.link)
-                next &= ~(uint32_t)WAITERS;
+                next &= ~(uint32_t)HAFT__MUTEX_WAITERS;
         } else {
-            next |= WAITERS;
+            next |= HAFT__MUTEX_WAITERS;
         }
     } while (!haft__cas_weak_acq_rel_retry(state_of(m), &state, next));
     *seen = state;
@@ -167,12 +161,12 @@ static void give_up(haft_mutex *m, contender *c)
     haft__record *record = NULL;
     uint32_t state = haft__load_relaxed(state_of(m)), next;
     do {
-        next = c->is_awake ? state & ~(uint32_t)AWAKE : state;
+        next = c->is_awake ? state & ~(uint32_t)HAFT__MUTEX_AWAKE : state;
         if (is_free(state) && first != NULL && c->is_awake)
-            next |= AWAKE; /* for the next one; an owner will find WAITERS instead */
+            next |= HAFT__MUTEX_AWAKE; /* for the next one; an owner will find WAITERS instead */
         else if (first == NULL && (is_free(state) || owner_of(state) != 0))
-            next &= ~(uint32_t)WAITERS;
-        if (next == FREE)
+            next &= ~(uint32_t)HAFT__MUTEX_WAITERS;
+        if (next == HAFT__MUTEX_FREE)
             next = 0;
     } while (!haft__cas_weak_relaxed(state_of(m), &state, next)); /* flags that the queue's lock orders */
     if (is_free(state) && first != NULL && c->is_awake) {
@@ -330,24 +324,25 @@ static bool release_to_waiter(haft_mutex *m, uint32_t poison, uint32_t *left)
     contender *first = (contender *)(void *)m->waiters_;
     /* The caller owns the mutex and the lock is held, so nobody else changes the state. */
     uint32_t state = haft__load_relaxed(state_of(m));
-    poison |= state & POISONED;
+    poison |= state & HAFT__MUTEX_POISONED;
     if (first == NULL) {
         /* Nobody takes the mutex by it, but whoever reads the owner's number here looks at its record: release. */
-        haft__store_release(state_of(m), state & ~(uint32_t)WAITERS);
+        haft__store_release(state_of(m), state & ~(uint32_t)HAFT__MUTEX_WAITERS);
         haft__lock_release(lock);
         return false;
     }
     haft__record *record = first->waiter.arm.record;
     if (first->has_lost && haft__os->now() - first->since >= HAFT__MUTEX_HAND_OVER_NS) {
-        uint32_t owner = haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)PANICKING : 0);
+        uint32_t owner =
+            haft__record_index(record) << OWNER_SHIFT | (first->panicking ? (uint32_t)HAFT__MUTEX_PANICKING : 0);
         haft__queue_remove(&m->waiters_, &first->waiter);
         haft__store_relaxed(&first->waiter.arm.is_done, 1);
-        *left = owner | poison | (m->waiters_ != NULL ? (uint32_t)WAITERS : 0);
+        *left = owner | poison | (m->waiters_ != NULL ? (uint32_t)HAFT__MUTEX_WAITERS : 0);
         /* Release: of the record to whoever reads its number. */
         haft__store_release(state_of(m), *left);
     } else {
         first->is_awake = true;
-        *left = poison | WAITERS | AWAKE | FREE;
+        *left = poison | HAFT__MUTEX_AWAITED;
         haft__store_release(state_of(m), *left); /* partner: whoever takes it past the queue */
     }
     haft__lock_release(lock);
@@ -360,16 +355,16 @@ static __attribute__((noinline)) uint32_t release(haft_mutex *m, uint32_t poison
 {
     uint32_t state = haft__load_relaxed(state_of(m)), next;
     for (;;) {
-        if ((state & (WAITERS | AWAKE)) == WAITERS) {
+        if ((state & (HAFT__MUTEX_WAITERS | HAFT__MUTEX_AWAKE)) == HAFT__MUTEX_WAITERS) {
             if (release_to_waiter(m, poison, &next))
                 return next;
             state = haft__load_relaxed(state_of(m));
             continue;
         }
         /* Release: partner of the next locker's acquire; the last touch. */
-        next = (state & (POISONED | WAITERS | AWAKE)) | poison;
+        next = (state & (HAFT__MUTEX_POISONED | HAFT__MUTEX_WAITERS | HAFT__MUTEX_AWAKE)) | poison;
         if (next != 0)
-            next |= FREE;
+            next |= HAFT__MUTEX_FREE;
         if (haft__cas_weak_release(state_of(m), &state, next))
             return next;
     }
@@ -388,7 +383,7 @@ static __attribute__((noinline)) void unlock_slowly(haft_mutex *m)
     if (owner_of(state) != me->index)
         haft_panic("haft_mutex_unlock: the caller does not hold this mutex");
     haft__held_remove(me, &m->held_);
-    release(m, me->panicking != NULL && (state & PANICKING) == 0 ? POISONED : 0);
+    release(m, me->panicking != NULL && (state & HAFT__MUTEX_PANICKING) == 0 ? HAFT__MUTEX_POISONED : 0);
 }
 
 /* The caller has subtracted itself, and flags were left. */
@@ -433,11 +428,11 @@ int haft_mutex_heal(haft_mutex *m)
         return HAFT_EFORKED;
     if (!haft__mutex_is_held(m, me))
         return HAFT_EINVAL;
-    haft__fetch_and_relaxed(state_of(m), ~(uint32_t)POISONED); /* the unlock publishes it */
+    haft__fetch_and_relaxed(state_of(m), ~(uint32_t)HAFT__MUTEX_POISONED); /* the unlock publishes it */
     return 0;
 }
 
 bool haft_mutex_is_poisoned(const haft_mutex *m)
 {
-    return (haft__load_relaxed(state_of(m)) & POISONED) != 0; /* what it guards is seen by who locks */
+    return (haft__load_relaxed(state_of(m)) & HAFT__MUTEX_POISONED) != 0; /* what it guards is seen by who locks */
 }

@@ -2,6 +2,7 @@
  *
  * Records that are found by their number: whoever reads a number somewhere sees the chunk that the record is in, though
  * another thread has just made it. */
+#include "sync/mutex.h"
 #include "world.h"
 
 WORLD_RUNTIME(runtime);
@@ -209,15 +210,14 @@ MODEL("records: who waits for a mutex finds its holder's, who has contended for 
     model_join(other);
 }
 
-/* By its flags: see mutex.c. */
 static bool is_waited_for(void)
 {
-    return (haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & 2) != 0;
+    return (haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & HAFT__MUTEX_WAITERS) != 0;
 }
 
 static bool is_woken(void)
 {
-    return (haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & 4) != 0;
+    return (haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & HAFT__MUTEX_AWAKE) != 0;
 }
 
 static void contend_late(void *argument)
@@ -264,11 +264,11 @@ static void give_up_soon(void *argument)
     next_step(2);
 }
 
-/* WAITERS, AWAKE and FREE: what a mutex has while a woken waiter is on its way, and what the holder is made to expect. */
+/* What the holder is made to expect. */
 static void hold_as_expected(void *argument)
 {
     world_root();
-    haft__here_always()->root->lock_flags = 22;
+    haft__here_always()->root->lock_flags = HAFT__MUTEX_AWAITED;
     lock_and_hold(argument);
 }
 
@@ -276,7 +276,7 @@ MODEL("records: who waits for a mutex finds its holder's, who took it past a wok
 {
     world_root();
     use_up_chunk();
-    mutex.state_ = 22; /* the waiter itself does not come */
+    mutex.state_ = HAFT__MUTEX_AWAITED; /* the waiter itself does not come */
     int holder = model_start(hold_as_expected, NULL);
     wait_for_step(2);
     give_up_soon(NULL);

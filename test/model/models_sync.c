@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Shared state and channels, used by plain threads. */
+#include "sync/mutex.h"
 #include "wait/root.h"
 #include "world.h"
 
@@ -57,7 +58,7 @@ static void unlock_between(void (*comes)(void *))
 {
     model_check(haft_mutex_lock(&mutex) == 0);
     int waiter = model_start(count_under_mutex, NULL);
-    while ((haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & 2) == 0) /* WAITERS of sync/mutex.c */
+    while ((haft__load_relaxed((haft__atomic(uint32_t) *)(void *)&mutex.state_) & HAFT__MUTEX_WAITERS) == 0)
         model_spin();
     int other = model_start(comes, NULL);
     plain++;
@@ -139,8 +140,7 @@ MODEL("mutex: it is locked and unlocked past a waiter that was woken", .is_large
 
 static void expect_a_woken_waiter(void *argument)
 {
-    haft__here_always()->root->lock_flags =
-        22; /* WAITERS, AWAKE and FREE of sync/mutex.c: a guess, which may be wrong */
+    haft__here_always()->root->lock_flags = HAFT__MUTEX_AWAITED; /* a guess, which may be wrong */
     count_under_mutex(argument);
 }
 
