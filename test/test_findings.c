@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "base/sizes.h"
 #include "callers.h"
 #include "job/job.h"
 #include "os/os.h"
@@ -124,6 +125,57 @@ TEST("a wait with a deadline ends although its timer fires before its task has p
     table->futex_wait = hasty_futex_wait;
     hasty.rounds = rounds(4000, 200000);
     check_int(haft_run(begins_in_haste, HAFT_NO_FRAME, .workers = 2), ==, 0);
+}
+
+/* --- threads that give their time slices away ------------------------------------------------------------------------ */
+
+static struct {
+    size_t yields, sleeps;
+    int64_t cost; /* of a yield: for so long the processor is somebody else's */
+    int64_t later;
+} crowd;
+
+static int64_t crowd_now(void)
+{
+    return haft__os_linux.now() + crowd.later;
+}
+
+static void crowd_yield(void)
+{
+    crowd.yields++;
+    crowd.later += crowd.cost;
+}
+
+static int crowd_futex_wait(haft__atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    crowd.sleeps++;
+    return haft__os_linux.futex_wait(word, expected, deadline == INT64_MAX ? deadline : deadline - crowd.later);
+}
+
+/* How often this thread yields in so many waits that end by their deadlines. */
+static size_t yields_in_waits(size_t waits, int64_t cost)
+{
+    crowd.yields = 0;
+    crowd.sleeps = 0;
+    crowd.cost = cost;
+    while (crowd.sleeps < waits) {
+        HAFT_TIMEOUT(20 * HAFT_US);
+        check_int(haft_park(), ==, HAFT_ETIMEDOUT);
+    }
+    return crowd.yields;
+}
+
+TEST("a thread that waits gives its time slice away, but seldom where others then keep the processor for long")
+{
+    struct haft__os *table = change_os();
+    table->now = crowd_now;
+    table->yield = crowd_yield;
+    table->futex_wait = crowd_futex_wait;
+    enum { WAITS = 300 };
+    check_int(yields_in_waits(WAITS, 0), >=, WAITS);
+    check_int(yields_in_waits(WAITS, 2 * HAFT_MS), <, WAITS / 10);
+    /* It goes on trying, and does as before once they come back soon. */
+    check_int(yields_in_waits(HAFT__HABIT_CROWDED + WAITS, 0), >=, WAITS);
 }
 
 /* --- workers that are busy ---------------------------------------------------------------------------------------- */

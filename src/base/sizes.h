@@ -37,6 +37,12 @@
 #ifndef HAFT__HABIT_WAITS
 #define HAFT__HABIT_WAITS 16 /* waits in which it yields first because only a yield helped; see wait/turns.h */
 #endif
+#ifndef HAFT__LONG_YIELD_NS
+#define HAFT__LONG_YIELD_NS 200000 /* a yield that takes so long went to somebody who has nothing to do with the wait */
+#endif
+#ifndef HAFT__HABIT_CROWDED
+#define HAFT__HABIT_CROWDED 1000 /* waits after it without a yield */
+#endif
 #ifndef HAFT__HABIT_TRIALS
 #define HAFT__HABIT_TRIALS 32 /* so many trials of pauses that fail make it sleep */
 #endif

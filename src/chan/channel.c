@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "os/os.h"
-
 static inline void wake_if(haft__record *record)
 {
     if (record != NULL)
@@ -166,7 +164,7 @@ static __attribute__((noinline)) bool look_again(haft__channel *c, void *value, 
     for (enum haft__turn turn; haft__refusal(me) == 0 && (turn = haft__turns_next(&turns)) != HAFT__ENOUGH;) {
         haft__lock_release(&c->lock);
         if (turn == HAFT__YIELD) {
-            haft__os->yield();
+            haft__turns_yield(&turns);
         } else {
             for (unsigned i = 0; i < pauses; i++)
                 haft__spin("a thread waits for the other side of a channel");

@@ -4,7 +4,10 @@
  * time slice away, if that one has to run here. A thread cannot know which; it remembers what helped. As long as pauses do
  * it pauses first. Where only a yield did, it yields first, and tries pauses again every so many waits. If they go on failing it
  * sleeps for once, because only a wake lets the kernel choose another processor for two that share one and yield to each
- * other. */
+ * other.
+ *
+ * On a busy machine a yield gives the processor to somebody else, for milliseconds, where a sleep would end with the wake.
+ * So a yield that took long is the last one for many waits. */
 #ifndef HAFT_WAIT_TURNS_H
 #define HAFT_WAIT_TURNS_H
 
@@ -12,9 +15,11 @@
 #include <stdint.h>
 
 #include "base/sizes.h"
+#include "os/os.h"
 
 /* What a thread remembers. */
 typedef struct haft__habit {
+    uint16_t crowded;     /* waits to come without a yield, because the last one took long */
     uint8_t yields_first; /* in so many waits, the next one included */
     uint8_t in_vain;      /* trials of pauses that failed in a row */
     bool sleeps;          /* does not yield before it has slept */
@@ -42,6 +47,10 @@ static inline haft__turns haft__turns_begin(haft__habit *habit, unsigned pauses,
         if (!turns.yields_first && ++habit->in_vain == HAFT__HABIT_TRIALS)
             habit->sleeps = true;
     }
+    if (habit->crowded != 0) {
+        habit->crowded--;
+        turns.yields = 0;
+    }
     return turns;
 }
 
@@ -59,21 +68,34 @@ static inline enum haft__turn haft__turns_next(haft__turns *turns)
     return turns->now;
 }
 
+/* What is done in the turn of a yield. */
+static inline void haft__turns_yield(haft__turns *turns)
+{
+    int64_t start = haft__os->now();
+    haft__os->yield();
+    if (haft__os->now() - start >= HAFT__LONG_YIELD_NS) {
+        turns->habit->crowded = HAFT__HABIT_CROWDED;
+        turns->yields = 0;
+    }
+}
+
 /* What it waited for has happened in the present turn. */
 static inline void haft__turns_end(const haft__turns *turns)
 {
+    haft__habit *habit = turns->habit;
     if (turns->now == HAFT__PAUSE) {
-        *turns->habit = (haft__habit){ 0 };
+        *habit = (haft__habit){ .crowded = habit->crowded };
     } else if (!turns->yields_first) {
-        turns->habit->yields_first = HAFT__HABIT_WAITS;
+        habit->yields_first = HAFT__HABIT_WAITS;
     }
 }
 
 /* It goes to sleep. */
 static inline void haft__turns_sleep(const haft__turns *turns)
 {
-    if (turns->habit->sleeps)
-        *turns->habit = (haft__habit){ 0 };
+    haft__habit *habit = turns->habit;
+    if (habit->sleeps)
+        *habit = (haft__habit){ .crowded = habit->crowded };
 }
 
 #endif

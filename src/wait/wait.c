@@ -10,10 +10,10 @@ static bool is_woken(const haft__record *record)
     return haft__load_acquire(&record->word) != HAFT__SPINS;
 }
 
-static bool is_woken_in(const haft__record *record, enum haft__turn turn)
+static bool is_woken_in(const haft__record *record, haft__turns *turns)
 {
-    if (turn == HAFT__YIELD) {
-        haft__os->yield();
+    if (turns->now == HAFT__YIELD) {
+        haft__turns_yield(turns);
         return is_woken(record);
     }
     for (unsigned i = 0; i < HAFT__THREAD_SPINS; i++) {
@@ -29,8 +29,8 @@ static void thread_wait(haft__root *root)
 {
     haft__record *record = root->record;
     haft__turns turns = haft__turns_begin(&haft__here_or_null()->habit, 1, HAFT__THREAD_YIELDS);
-    for (enum haft__turn turn; (turn = haft__turns_next(&turns)) != HAFT__ENOUGH;) {
-        if (is_woken_in(record, turn)) {
+    while (haft__turns_next(&turns) != HAFT__ENOUGH) {
+        if (is_woken_in(record, &turns)) {
             haft__turns_end(&turns);
             return;
         }
