@@ -27,6 +27,29 @@
 #define HAFT__RESCUE_NS 10000000 /* how often a sleeper looks behind workers that run */
 #endif
 
+/* Tasks that fight for a lock; see sched/gather.h. */
+#ifndef HAFT__GATHER_WINDOW_NS
+#define HAFT__GATHER_WINDOW_NS 100000 /* their meetings are counted for so long, and at least for a tenth of it */
+#endif
+#ifndef HAFT__GATHER_MEETINGS
+#define HAFT__GATHER_MEETINGS 8 /* and so many are a reason to gather */
+#endif
+#ifndef HAFT__GATHER_PACE_NS
+#define HAFT__GATHER_PACE_NS 100 /* where an operation takes longer they have more to do than to fight */
+#endif
+#ifndef HAFT__GATHER_FIRST_NS
+#define HAFT__GATHER_FIRST_NS 100000 /* the first stay */
+#endif
+#ifndef HAFT__GATHER_LONGEST_NS
+#define HAFT__GATHER_LONGEST_NS 1000000 /* each is twice as long as the one before, but no longer */
+#endif
+#ifndef HAFT__GATHER_PAUSE_NS
+#define HAFT__GATHER_PAUSE_NS 100000000 /* after one that was no gain */
+#endif
+#ifndef HAFT__GATHER_RING
+#define HAFT__GATHER_RING 16 /* tasks in a ring that are left together */
+#endif
+
 /* Threads that wait. */
 #ifndef HAFT__THREAD_SPINS
 #define HAFT__THREAD_SPINS 300 /* pauses before a waiting thread sleeps */

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "os/os.h"
+
 static inline void wake_if(haft__record *record)
 {
     if (record != NULL)
@@ -191,6 +193,27 @@ static inline void empty(const haft__channel *c, const void *value, bool move)
         memset((void *)(uintptr_t)value, 0, c->size);
 }
 
+/* The clock is asked before, so that nobody waits for that. */
+static __attribute__((noinline)) struct haft__worker *lock_contended(haft__channel *c)
+{
+    int64_t now = haft__os->now();
+    haft__lock_contended(&c->lock);
+    return haft__gathering_meet(&c->gathering, now, c->given);
+}
+
+/* Locks for a send or a receive that may wait. Returns the worker that the caller is to join once it has released the lock;
+ * mostly null. */
+static inline struct haft__worker *lock(haft__channel *c)
+{
+    return __builtin_expect(haft__lock_try(&c->lock), 1) ? NULL : lock_contended(c);
+}
+
+static inline void join_if(struct haft__worker *worker)
+{
+    if (__builtin_expect(worker != NULL, 0))
+        haft__gather_join(worker);
+}
+
 /* Waits for room. The lock is held on entry. */
 static __attribute__((noinline)) int wait_to_give(haft__channel *c, const void *value, haft__root *me)
 {
@@ -244,13 +267,14 @@ int haft_send_raw(const void *tx, const void *value, bool move)
     if (__builtin_expect(rc != 0, 0))
         return rc;
     haft__record *wake = NULL;
-    haft__lock_acquire(&c->lock);
+    struct haft__worker *to = lock(c);
     if (__builtin_expect(!haft__channel_has_place(c), 0))
         return send_with_memory(c, value, move);
     if (__builtin_expect(give(c, value, &rc, &wake), 1)) {
         haft__lock_release(&c->lock);
         wake_if(wake);
         tidy_if_needed(c);
+        join_if(to);
     } else {
         rc = looks(c, me) ? look_and_give(c, value, me) : wait_to_give(c, value, me);
     }
@@ -321,7 +345,7 @@ int haft_recv_raw(const void *rx, void *value)
     if (__builtin_expect(rc != 0, 0))
         return rc;
     haft__record *wake = NULL;
-    haft__lock_acquire(&c->lock);
+    struct haft__worker *to = lock(c);
     if (__builtin_expect(!take(c, value, &rc, &wake), 0))
         return looks(c, me) ? look_and_take(c, value, me) : wait_to_take(c, value, me);
     haft__block *surplus = haft__blocks_surplus(c);
@@ -330,6 +354,7 @@ int haft_recv_raw(const void *rx, void *value)
     if (__builtin_expect(surplus != NULL, 0))
         haft__block_chain_free(surplus);
     tidy_if_needed(c);
+    join_if(to);
     return rc;
 }
 

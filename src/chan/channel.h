@@ -23,6 +23,7 @@
 #include "base/copy.h"
 #include "base/list.h"
 #include "haft/channel.h"
+#include "sched/gather.h"
 #include "wait/arm.h"
 
 enum haft__channel_kind {
@@ -62,6 +63,9 @@ typedef struct haft__channel {
     size_t block_places;
     size_t block_offset; /* of the first element in a block */
     size_t alignment;
+
+    uint64_t given;            /* values that were sent */
+    haft__gathering gathering; /* of those who fight for the lock */
 } haft__channel;
 
 static inline haft__channel *haft__channel_of(const void *end)
@@ -84,6 +88,7 @@ static inline bool haft__channel_is_open(const haft__channel *c)
 /* A value was sent. */
 static inline void haft__channel_was_given(haft__channel *c)
 {
+    c->given++;
     if (__builtin_expect(c->kind == HAFT__ONESHOT, 0))
         c->is_closed = true; /* whoever gave tells the others who wait: haft__channel_settle */
 }

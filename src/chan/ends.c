@@ -11,7 +11,7 @@
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
-#define SMALL_BYTES 320 /* a oneshot of up to 128 bytes, say */
+#define SMALL_BYTES 384 /* a oneshot of up to 128 bytes, say */
 #define SPARE_SMALL 256 /* kept at most */
 
 /* Small channels that were freed. They are linked by their first word. */

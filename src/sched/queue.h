@@ -148,6 +148,12 @@ static inline haft__worker *haft__sched_worker_here(haft__sched *sched)
     return here != NULL && here->worker != NULL && here->worker->sched == sched ? here->worker : NULL;
 }
 
+/* True if what is in the ring is to be left there: see gather.h. */
+static inline bool haft__ring_stays_together(haft__worker *w)
+{
+    return __builtin_expect(haft__load_relaxed(&w->gathers_until) != 0, 0) && haft__ring_length(w) <= HAFT__GATHER_RING;
+}
+
 /* The record runs next on this worker, and what would have run next runs after the ring. */
 static inline void haft__sched_ready_next(haft__worker *w, haft__record *record)
 {
@@ -155,7 +161,8 @@ static inline void haft__sched_ready_next(haft__worker *w, haft__record *record)
     haft__lifo_put(w, record);
     if (displaced != NULL) {
         haft__ring_push(w, displaced);
-        haft__sched_notify(w->sched);
+        if (!haft__ring_stays_together(w))
+            haft__sched_notify(w->sched);
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/hints.h"
 #include "haft/codes.h"
+#include "sched/gather.h"
 #include "sched/offer.h"
 #include "sched/park.h"
 #include "sched/queue.h"
@@ -57,9 +58,13 @@ static bool shared_work_is_visible(haft__sched *s)
         return true;
     unsigned count;
     struct haft__worker_block *block = shown_workers(s, &count);
-    for (unsigned i = 0; i < count; i++)
-        if (haft__ring_length(&block->workers[i]) != 0 || haft__load_relaxed(&block->workers[i].oldest_offer) != NULL)
+    for (unsigned i = 0; i < count; i++) {
+        haft__worker *w = &block->workers[i];
+        if (haft__ring_length(w) != 0 && !haft__ring_stays_together(w))
             return true;
+        if (haft__load_relaxed(&w->oldest_offer) != NULL)
+            return true;
+    }
     return false;
 }
 
@@ -249,12 +254,49 @@ static inline haft__record *inbox_take(haft__worker *w)
     return record;
 }
 
+/* --- Guests ------------------------------------------------------------------------------------------------------- */
+
+/* Do tasks gather there? Notices the end of that, too. */
+static bool is_gathering(haft__worker *w, int64_t now)
+{
+    int64_t until = haft__load_relaxed(&w->gathers_until);
+    if (__builtin_expect(until == 0, 1))
+        return false;
+    if (now < until)
+        return true;
+    haft__cas_relaxed(&w->gathers_until, &until, 0); /* or it has just begun again */
+    return false;
+}
+
+/* All of them, into the worker's ring but the first, which is returned; or null. */
+static haft__record *guests_take(haft__worker *w, haft__worker *from)
+{
+    if (__builtin_expect(haft__load_relaxed(&from->guests) == NULL, 1))
+        return NULL;
+    haft__record *last;
+    uint32_t n;
+    haft__record *first = stack_take_all(&from->guests, &last, &n);
+    for (haft__record *at = first != NULL ? first->next : NULL, *next; at != NULL; at = next) {
+        next = at->next;
+        haft__ring_push(w, at);
+    }
+    return first;
+}
+
+static void guests_put(haft__worker *w, haft__record *record)
+{
+    stack_push(&w->guests, record);
+    haft__fence_light(); /* partner: the heavy fence of the worker that goes to sleep */
+    wake_worker(w, HAFT__CALLED);
+}
+
 /* --- Making records runnable -------------------------------------------------------------------------------------- */
 
 static inline void ready_last(haft__worker *w, haft__record *record)
 {
     haft__ring_push(w, record);
-    haft__sched_notify(w->sched);
+    if (!haft__ring_stays_together(w))
+        haft__sched_notify(w->sched);
 }
 
 /* The worker that a started task must continue on, or null if any will do. */
@@ -311,7 +353,11 @@ static void fire_timers(haft__worker *w)
 static __attribute__((noinline)) haft__record *pick_in_fairness(haft__worker *w)
 {
     fire_timers(w);
-    haft__record *record = injection_take(w, 1);
+    if (haft__load_relaxed(&w->gathers_until) != 0)
+        is_gathering(w, haft__os->now());
+    haft__record *record = guests_take(w, w);
+    if (record == NULL)
+        record = injection_take(w, 1);
     /* An offer becomes a job in the idle loop alone: here a lock may be held. */
     if (record == NULL && haft__load_relaxed(&w->oldest_offer) != NULL && w->thread.root != &w->thread.own) {
         w->owes_offer = true;
@@ -322,7 +368,9 @@ static __attribute__((noinline)) haft__record *pick_in_fairness(haft__worker *w)
 
 static __attribute__((noinline)) haft__record *pick_injected(haft__worker *w)
 {
-    haft__record *record = injection_take(w, HAFT__RING_SIZE / 2);
+    haft__record *record = guests_take(w, w);
+    if (record == NULL)
+        record = injection_take(w, HAFT__RING_SIZE / 2);
     if (record == NULL)
         haft__count(&w->empty_ticks, 1);
     return record;
@@ -450,6 +498,8 @@ static inline void do_post(haft__worker *w)
         post_yield(w, record);
     } else if (post == HAFT__POST_UNLOCK) {
         post_unlock(w, record);
+    } else if (post == HAFT__POST_GUEST) {
+        guests_put(w->post_to, record);
     } else {
         haft__announce_reuse(&w->post_stack->note);
         give_stack(w, w->post_stack);
@@ -613,6 +663,13 @@ bool haft__sched_yield(haft__worker *w)
     return true;
 }
 
+void haft__gather_join(haft__worker *to)
+{
+    haft__worker *w = my_worker();
+    w->post_to = to;
+    suspend(w, w->thread.root, HAFT__POST_GUEST);
+}
+
 void haft__task_park(haft__root *me)
 {
     haft__worker *w = my_worker();
@@ -715,8 +772,8 @@ HAFT__UNINSTRUMENTED void haft__sched_announce(void *value)
 static bool work_is_visible(haft__worker *w)
 {
     haft__sched *s = w->sched;
-    return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&w->stop_word) != HAFT__WORKER_RUNS ||
-           shared_work_is_visible(s);
+    return haft__load_relaxed(&w->inbox) != NULL || haft__load_relaxed(&w->guests) != NULL ||
+           haft__load_relaxed(&w->stop_word) != HAFT__WORKER_RUNS || shared_work_is_visible(s);
 }
 
 /* Makes an offer a record to run; null if there is none, or no memory for it, which its owner was told. */
@@ -734,7 +791,9 @@ static haft__record *steal(haft__worker *w, int64_t now)
     haft__sched *s = w->sched;
     for (unsigned k = 1; k < s->count; k++) {
         haft__worker *victim = &s->workers[(w->number + k) % s->count];
-        haft__record *record = haft__ring_steal(w, victim);
+        haft__record *record = is_gathering(victim, now) ? NULL : guests_take(w, victim);
+        if (record == NULL && !haft__ring_stays_together(victim))
+            record = haft__ring_steal(w, victim);
         if (record != NULL) {
             haft__count(&w->steals, 1);
             return record;
@@ -785,6 +844,7 @@ static haft__record *search(haft__worker *w)
             return NULL;
     }
     int64_t start = haft__os->now(), now = start;
+    is_gathering(w, now); /* not any more, perhaps, and this worker has run dry */
     do {
         fire_timers(w);
         haft__record *record = pick(w);
@@ -1034,6 +1094,7 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
     for (unsigned i = 0; i < count; i++) {
         haft__worker *w = &s->workers[i];
         haft__store_relaxed(&w->stop_word, HAFT__WORKER_RUNS); /* before its thread begins */
+        haft__store_relaxed(&w->gathers_until, 0);
         memset(&w->thread, 0, sizeof w->thread);
         w->thread.worker = w;
         w->thread.home = s;

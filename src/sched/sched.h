@@ -14,20 +14,21 @@
  *  - the ring of a worker: its owner appends at the tail; owner and thieves take at the head by compare-exchange, a
  *    thief half of it at once. When it is full, half of it goes to the injection queue as one chain.
  *  - the inbox of a worker: pinned tasks, for it alone. A lock-free stack that anyone pushes to and the owner empties.
+ *  - the guests of a worker: tasks that are to go on there for a while, see gather.h.
  *  - the injection queue: from threads that are no workers, and overflow. Pushes go to a lock-free stack, so that a
  *    signal handler may wake a task; workers move it into a list under a lock, oldest first.
  *
  * An offer is not a record yet, but something that a thief makes one of: see offer.h.
  *
  * Fairness: after 16 tasks from the LIFO slot, successors among them, the ring goes first; every 61st pick looks at
- * timers and the injection queue first; every second at the inbox.
+ * timers, guests and the injection queue first; every second at the inbox.
  *
  * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds
  * and then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once
  * more, and waits on its futex. Whoever makes a task runnable executes the light fence (the full one outside of
  * workers) and looks at `sleepers`: one of the two sees the other. A worker is woken as a searcher; the last
  * searcher to find work wakes one more, unless all others sleep and nothing is left. While any worker runs, one sleeper,
- * the rescuer, wakes every 10 ms and takes what waits behind a worker that is stuck in a job: ring, LIFO slot, timers.
+ * the rescuer, wakes every 10 ms and takes what waits behind a worker that is stuck in a job: ring, LIFO slot, guests, timers.
  * When all sleep, nobody wakes. */
 #ifndef HAFT_SCHED_SCHED_H
 #define HAFT_SCHED_SCHED_H
@@ -62,6 +63,7 @@ enum haft__post {
     HAFT__POST_PARK,   /* park it, unless a wake came first */
     HAFT__POST_UNLOCK, /* park it, look at its abort, release the lock */
     HAFT__POST_STACK,  /* it has ended: give its stack back */
+    HAFT__POST_GUEST,  /* make it a guest of another worker */
 };
 
 typedef struct haft__offer haft__offer; /* sched/offer.h */
@@ -80,6 +82,7 @@ typedef struct haft__worker {
     bool is_searching; /* and counted */
     bool owes_offer;   /* the idle loop is entered to take an offer of the own list */
     haft__record *post_record;
+    struct haft__worker *post_to; /* with POST_GUEST */
     haft__lock *post_lock;
     haft__stack *post_stack;
     haft__record *successor;   /* woken by the task that ends or parks here */
@@ -100,6 +103,7 @@ typedef struct haft__worker {
     uint64_t finished_before;      /* less those unmade, by earlier runtimes */
     haft__atomic(uint64_t) ticks;  /* picks; relaxed, as those below: each counts by itself */
     haft__atomic(uint64_t) empty_ticks;
+    haft__atomic(int64_t) gathers_until; /* 0: it does not; written by others, too, but seldom */
 
     /* Written by thieves. */
     _Alignas(HAFT__CACHE_LINE) haft__atomic(uint32_t) head;
@@ -123,6 +127,7 @@ typedef struct haft__worker {
     haft__atomic(uint32_t) stop_word;
     haft__atomic(bool) is_left_behind; /* nobody joins its thread, and what it holds is its own */
     haft__atomic(haft__record *) inbox;
+    haft__atomic(haft__record *) guests; /* see sched/gather.h */
     haft__timers timers;
 
     _Alignas(HAFT__CACHE_LINE) haft__atomic(haft__record *) ring[HAFT__RING_SIZE];

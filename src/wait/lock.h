@@ -6,16 +6,24 @@
 #ifndef HAFT_WAIT_LOCK_H
 #define HAFT_WAIT_LOCK_H
 
+#include <stdbool.h>
+
 #include "base/atomic.h"
 
 typedef haft__atomic(uint32_t) haft__lock;
 
 void haft__lock_contended(haft__lock *lock);
 
-static inline void haft__lock_acquire(haft__lock *lock)
+/* False: it is held, and haft__lock_contended gets it. */
+static inline bool haft__lock_try(haft__lock *lock)
 {
     /* Acquire: partner of the release in haft__lock_release; nothing from inside moves out. */
-    if (__builtin_expect(haft__exchange_acquire(lock, 1), 0))
+    return haft__exchange_acquire(lock, 1) == 0;
+}
+
+static inline void haft__lock_acquire(haft__lock *lock)
+{
+    if (__builtin_expect(!haft__lock_try(lock), 0))
         haft__lock_contended(lock);
 }
 

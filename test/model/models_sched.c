@@ -4,6 +4,7 @@
  * whatever way it came, and what a task did before it parked is seen where it goes on. */
 #include <string.h>
 
+#include "sched/gather.h"
 #include "sched/queue.h"
 #include "world.h"
 
@@ -533,4 +534,57 @@ MODEL("task: a pinned one goes on where it was", .is_large = true, .stale = -1)
     haft__wake(a);
     end(1);
     model_check(ran_on[0] == ran_on[1]);
+}
+
+/* --- guests ------------------------------------------------------------------------------------------------------- */
+
+static void join_other(void)
+{
+    haft__worker *to = &sched.workers[1 - haft__here_or_null()->worker->number];
+    haft__store_relaxed(&to->gathers_until, INT64_MAX);
+    plain = 1;
+    haft__gather_join(to);
+    model_check(plain == 1);
+}
+
+static void join_other_and_leave(void)
+{
+    join_other();
+    model_check(haft__here_or_null()->worker == &sched.workers[1]);
+    leave();
+}
+
+MODEL("guests: a worker that falls asleep sees who comes, and goes on with it", .is_large = true)
+{
+    begin_without_rescuer(2);
+    haft__record *a = task(0, join_other_and_leave);
+    model_check(haft__sched_start(&sched, 1) == 0);
+    work(a);
+    end(1);
+}
+
+static haft__atomic(uint32_t) host_begun;
+
+static void be_a_bad_host(void)
+{
+    haft__store_relaxed(&host_begun, 1);
+    stick_and_leave();
+}
+
+static void join_bad_host(void)
+{
+    while (haft__load_relaxed(&host_begun) == 0)
+        model_spin();
+    haft__gather_join(&sched.workers[1]);
+    set_flag_and_leave();
+}
+
+MODEL("guests: one whose host is stuck is taken back", .is_large = true, .stale = -1)
+{
+    begin(2);
+    haft__record *a = task(0, join_bad_host), *b = task(1, be_a_bad_host);
+    haft__sched_inject(&sched, b);
+    model_check(haft__sched_start(&sched, 1) == 0);
+    work(a);
+    end(2);
 }

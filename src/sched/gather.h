@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tasks that fight for the lock of one object are brought together on one worker.
+ *
+ * Tasks that do little else than send through one channel, on several workers, spend their time on the way of the lock's
+ * cache line between the processors, and on its back-off: a single worker that runs all of them is faster than several. A
+ * scheduler sees none of that, because they never wait: nobody wakes them anywhere, and what was stolen once stays apart.
+ *
+ * Whoever had to wait for such a lock reports it while it holds it, haft__gathering_meet. Enough meetings of tasks of
+ * different workers in a short time, at an object that serves many operations in it, are a reason to gather, for a short
+ * stay, on the one worker with the lowest number:
+ *
+ *  - whoever meets another one goes there (haft__gather_join), among its guests;
+ *  - thieves leave that worker's ring alone as long as it is short, and it wakes nobody for what it puts there.
+ *
+ * Once the stay is over all is as before: thieves take some away, and they meet again. Then both paces are known, that of
+ * the stay and that since, and the better one decides: another stay of twice the length, up to a limit, or none for a long
+ * time. So where it was no gain, as where the tasks do much between two operations, it costs a hundredth of a percent.
+ *
+ * Nothing here is needed for a task to go on, and all words are relaxed but those of the guests, a lock-free stack that
+ * anyone pushes to. Its owner moves them into its ring, every so many picks and before it searches; and so that none waits
+ * behind a task that keeps its worker, a thief takes all of them once the stay is over: the rescuer, if nobody else, which
+ * is why a stay is short. Whoever pushes is a worker, executes the light fence, and then looks at the owner's sleep word:
+ * either the owner, behind its heavy fence, sees the guest before it sleeps, or it is woken. */
+#ifndef HAFT_SCHED_GATHER_H
+#define HAFT_SCHED_GATHER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct haft__sched;
+struct haft__worker;
+
+/* An object's, guarded by its lock. Zeroed at first. Times in ns. */
+typedef struct haft__gathering {
+    const struct haft__sched *sched; /* of the workers below */
+    unsigned last;                   /* the worker of the last one who met another */
+    unsigned at;                     /* where they gather */
+    unsigned meetings;               /* since `since` */
+    unsigned pace;                   /* of the last stay, in ns for so many operations; 0: unknown */
+    int64_t stay;                    /* the last one's length */
+    int64_t until;                   /* the stay's end; 0: it is over, and its pace known */
+    int64_t since;                   /* when the stay or the counting of meetings began, and how many operations then */
+    uint64_t since_count;
+    int64_t not_before; /* no stay begins earlier */
+} haft__gathering;
+
+/* The decision alone: somebody on that worker had to wait for the lock. True if whoever waited belongs to the worker `at`. */
+bool haft__gathering_decide(haft__gathering *g, const struct haft__sched *sched, unsigned worker, int64_t now,
+                            uint64_t count);
+
+/* The calling job had to wait for the object's lock, and holds it. now: when it found it held. count: operations that the
+ * object has served. Returns the worker that the job is to join once it has released the lock, or null. */
+struct haft__worker *haft__gathering_meet(haft__gathering *g, int64_t now, uint64_t count);
+
+/* The calling task goes on on that worker. Suspends. */
+void haft__gather_join(struct haft__worker *to);
+
+#endif
