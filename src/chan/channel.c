@@ -194,8 +194,12 @@ static inline void empty(const haft__channel *c, const void *value, bool move)
 }
 
 /* The clock is asked before, so that nobody waits for that. */
-static __attribute__((noinline)) struct haft__worker *lock_contended(haft__channel *c)
+static __attribute__((noinline)) struct haft__worker *lock_contended(haft__channel *c, const haft__root *me)
 {
+    if (!haft__is_task(me->record)) {
+        haft__lock_contended(&c->lock);
+        return NULL;
+    }
     int64_t now = haft__os->now();
     haft__lock_contended(&c->lock);
     return haft__gathering_meet(&c->gathering, now, c->given);
@@ -203,9 +207,9 @@ static __attribute__((noinline)) struct haft__worker *lock_contended(haft__chann
 
 /* Locks for a send or a receive that may wait. Returns the worker that the caller is to join once it has released the lock;
  * mostly null. */
-static inline struct haft__worker *lock(haft__channel *c)
+static inline struct haft__worker *lock(haft__channel *c, const haft__root *me)
 {
-    return __builtin_expect(haft__lock_try(&c->lock), 1) ? NULL : lock_contended(c);
+    return __builtin_expect(haft__lock_try(&c->lock), 1) ? NULL : lock_contended(c, me);
 }
 
 static inline void join_if(struct haft__worker *worker)
@@ -267,7 +271,7 @@ int haft_send_raw(const void *tx, const void *value, bool move)
     if (__builtin_expect(rc != 0, 0))
         return rc;
     haft__record *wake = NULL;
-    struct haft__worker *to = lock(c);
+    struct haft__worker *to = lock(c, me);
     if (__builtin_expect(!haft__channel_has_place(c), 0))
         return send_with_memory(c, value, move);
     if (__builtin_expect(give(c, value, &rc, &wake), 1)) {
@@ -345,7 +349,7 @@ int haft_recv_raw(const void *rx, void *value)
     if (__builtin_expect(rc != 0, 0))
         return rc;
     haft__record *wake = NULL;
-    struct haft__worker *to = lock(c);
+    struct haft__worker *to = lock(c, me);
     if (__builtin_expect(!take(c, value, &rc, &wake), 0))
         return looks(c, me) ? look_and_take(c, value, me) : wait_to_take(c, value, me);
     haft__block *surplus = haft__blocks_surplus(c);

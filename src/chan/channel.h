@@ -48,13 +48,14 @@ typedef struct haft__channel {
     size_t reserved;
     size_t head;           /* where the first value lies: its place in the ring, or in the first block */
     unsigned char *values; /* the ring; null if the capacity is 0 or there is none */
-    haft_drop_fn *drop;
+    uint64_t given;        /* values that were sent */
 
     haft__link takers;
     haft__link givers;
     size_t senders;
     size_t receivers;
     size_t refs;
+    haft_drop_fn *drop;
 
     /* Of an unbounded channel. */
     haft__block *first, *last; /* null before the first value */
@@ -64,7 +65,6 @@ typedef struct haft__channel {
     size_t block_offset; /* of the first element in a block */
     size_t alignment;
 
-    uint64_t given;            /* values that were sent */
     haft__gathering gathering; /* of those who fight for the lock */
 } haft__channel;
 
