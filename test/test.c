@@ -103,7 +103,8 @@ struct report {
 };
 
 static struct report *report;
-static bool runs_here; /* --here: no child */
+static fault_places *places; /* from which a test asks; shared with it, like the report */
+static bool runs_here;       /* --here: no child */
 static struct {
     const char *what; /* of HAFT_TEST_FAIL, or of the sweep; null: nothing is refused */
     double limit;     /* in seconds, for a case of the sweep whose end is not the last word; 0: the test's own */
@@ -537,6 +538,7 @@ static void run_body(const struct test__case *test)
             alarm(limit_of(test));
     }
     refuse_as_told(test);
+    faults_begin_here();
     test->body();
     report->requests = atomic_load(&faults_state.requests);
     if (test->end)
@@ -790,12 +792,21 @@ static void run_test(const struct test__case *test)
 
 /* --- the sweep --------------------------------------------------------------------------------------------------- */
 
-/* Counts what the test asks of the machine, and runs it with each request refused, once alone and once with all that
- * follow; at most so many, spread over all. Besides a finding a case may pass; or an assertion or the use of a null
- * pointer ends it, as a test may on a machine that refuses; or it waits without an end for a job that was refused. What
- * could be the library's is told with the first case in which it was: for a look by hand. A wait without an end although
- * no job was refused is a finding; a case has its short limit first, and if it is not over by then, the test's own. */
+/* Finds from which places the test asks something of the machine, and runs it with the first request from each refused, and
+ * once more for some requests in between, spread over all: each once alone and once with all that follow. Besides a finding
+ * a case may pass; or an assertion or the use of a null pointer ends it, as a test may on a machine that refuses; or it waits
+ * without an end for a job that was refused. What could be the library's is told with the first case in which it was: for a
+ * look by hand. A wait without an end although no job was refused is a finding; a case has its short limit first, and if it
+ * is not over by then, the test's own. */
 enum { WENT_THROUGH, ASSERTED, USED_NULL, WAITED_FOR_JOB, WAYS };
+
+struct sweep {
+    const struct test__case *test;
+    double limit;
+    struct outcome outcome; /* of the last case */
+    unsigned counts[WAYS];
+    char firsts[WAYS][4300];
+};
 
 static int way_of(const struct outcome *outcome)
 {
@@ -806,56 +817,80 @@ static int way_of(const struct outcome *outcome)
     return strncmp(outcome->text, USED_A_NULL, strlen(USED_A_NULL)) == 0 ? USED_NULL : ASSERTED;
 }
 
-static void run_case(const struct test__case *test, double limit, struct outcome *out)
+static void run_case(struct sweep *s, struct faults faults)
 {
-    refusing.limit = limit;
-    run_once(test, out);
+    if (s->outcome.result == FAIL)
+        return; /* shown with its own text */
+    refusing.what = faults_text(faults);
+    refusing.limit = s->limit;
+    run_once(s->test, &s->outcome);
     refusing.limit = 0;
-    if (out->result == SKIP && strcmp(out->text, STILL_RUNNING) == 0)
-        run_once(test, out);
+    if (s->outcome.result == SKIP && strcmp(s->outcome.text, STILL_RUNNING) == 0)
+        run_once(s->test, &s->outcome);
+    const int way = way_of(&s->outcome);
+    if (s->outcome.result != FAIL && s->counts[way]++ == 0 && way >= USED_NULL)
+        snprintf(s->firsts[way], sizeof(s->firsts[way]), "    %s: %s\n", refusing.what, s->outcome.text);
+}
+
+static void run_both(struct sweep *s, struct faults faults)
+{
+    run_case(s, faults);
+    faults.forever = true;
+    run_case(s, faults);
+}
+
+/* A run with nothing refused. False: what is wrong with it shows elsewhere, or it has a table of its own. */
+static bool find_places(struct sweep *s)
+{
+    const double start = seconds_now();
+    memset(places, 0, sizeof(*places));
+    faults_places(places);
+    refusing.what = faults_text((struct faults){ .kind = FAULT_ANY, .k = 1000000000 });
+    run_once(s->test, &s->outcome);
+    faults_places(NULL);
+    s->limit = 0.3 * test_slowness() + 4 * (seconds_now() - start);
+    return s->outcome.result == PASS;
+}
+
+static void print_sweep(const struct sweep *s, size_t requests, size_t count)
+{
+    static const char *const ways[WAYS] = { "went through", "ended by an assertion", "used a null pointer", WAITED };
+    printf("    %zu requests from %zu places", requests, count);
+    for (int way = 0; way < WAYS; way++)
+        printf("%s %u %s", way == 0 ? ":" : ",", s->counts[way], ways[way]);
+    printf("\n%s%s", s->firsts[USED_NULL], s->firsts[WAITED_FOR_JOB]);
+    if (s->outcome.result != FAIL)
+        return;
+    printf("    HAFT_TEST_FAIL=%s: %s\n", refusing.what, s->outcome.text);
+    char *output = output_of_test();
+    show_output(output);
+    free(output);
 }
 
 static void sweep_test(const struct test__case *test)
 {
-    static const char *const ways[WAYS] = { "went through", "ended by an assertion", "used a null pointer", WAITED };
-    struct outcome outcome = { .result = PASS };
-    struct faults faults = { .kind = FAULT_ANY, .k = 1000000000 };
-    unsigned counts[WAYS] = { 0 };
-    char firsts[WAYS][4300] = { "" };
+    struct sweep s = { .test = test };
     const double start = seconds_now();
-
-    refusing.what = faults_text(faults);
-    run_once(test, &outcome);
-    const bool counted = outcome.result == PASS;
+    const bool counted = find_places(&s);
     const size_t requests = report->requests, points = requests < options.points ? requests : options.points;
-    const double limit = 0.5 * test_slowness() + 4 * (seconds_now() - start);
-    for (size_t i = 0; counted && i < 2 * points && outcome.result != FAIL; i++) {
-        faults.forever = i >= points;
-        faults.k = 1 + (points > 1 ? i % points * (requests - 1) / (points - 1) : 0);
-        refusing.what = faults_text(faults);
-        run_case(test, limit, &outcome);
-        const int way = way_of(&outcome);
-        if (outcome.result != FAIL && counts[way]++ == 0 && way >= USED_NULL)
-            snprintf(firsts[way], sizeof(firsts[way]), "    %s: %s\n", refusing.what, outcome.text);
-    }
+    size_t count = 0;
+
+    for (size_t i = 0; counted && i < FAULT_PLACES; i++)
+        if ((*places)[i] != 0) {
+            count++;
+            run_both(&s, (struct faults){ .kind = FAULT_PLACE, .k = (*places)[i] });
+        }
+    for (size_t i = 0; counted && i < points; i++)
+        run_both(&s, (struct faults){ .k = 1 + (points > 1 ? i * (requests - 1) / (points - 1) : 0) });
     if (!counted)
-        outcome.result = SKIP; /* what is wrong with it shows elsewhere, or it has a table of its own */
-    else if (outcome.result != FAIL)
-        outcome.result = PASS;
-    print_result(test, &outcome, start);
-    printf("    %zu requests", requests);
-    for (int way = 0; way < WAYS; way++)
-        printf("%s %u %s", way == 0 ? ":" : ",", counts[way], ways[way]);
-    printf("\n%s%s", firsts[USED_NULL], firsts[WAITED_FOR_JOB]);
-    if (outcome.result == FAIL) {
-        printf("    HAFT_TEST_FAIL=%s: %s\n", refusing.what, outcome.text);
-        char *output = output_of_test();
-        show_output(output);
-        free(output);
-    }
-    passed += outcome.result == PASS;
-    failed += outcome.result == FAIL;
-    skipped += outcome.result == SKIP;
+        s.outcome.result = SKIP;
+    else if (s.outcome.result != FAIL)
+        s.outcome.result = PASS;
+    print_result(test, &s.outcome, start);
+    print_sweep(&s, requests, count);
+    passed += s.outcome.result == PASS;
+    failed += s.outcome.result == FAIL;
+    skipped += s.outcome.result == SKIP;
     fflush(stdout);
 }
 
@@ -896,8 +931,9 @@ int main(int argc, char **argv)
     read_options(argc, argv);
     refusing.what = getenv("HAFT_TEST_FAIL");
     report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    places = mmap(NULL, sizeof(*places), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     output_file = memfd_create("output", 0);
-    if (report == MAP_FAILED || output_file < 0) {
+    if (report == MAP_FAILED || places == MAP_FAILED || output_file < 0) {
         perror(argv[0]);
         return EXIT_FAILURE;
     }

@@ -18,8 +18,9 @@
  * mapping of the library. What the library itself tells about (haft__census) is compared with what there was before.
  *
  * A test program understands: --list, NAME (a part of a sentence), --quick (leaves TEST_LONG out), --repeat N, --faults N,
- * and --here NAME, which runs in this process, without a limit, for a debugger. With --faults each test is run with N of the
- * requests that it makes of the machine refused, spread over all of them, each alone and then with all that follow.
+ * and --here NAME, which runs in this process, without a limit, for a debugger. With --faults each test is run with the
+ * first request refused that comes from each place from which it asks something of the machine, and N of all its requests,
+ * spread over them: each alone and then with all that follow.
  *
  * Environment: HAFT_TEST_SLOW multiplies every time limit (for emulators); HAFT_TEST_LIMIT, in seconds, is the limit of
  * every test, whatever else is said here. HAFT_TEST_FAIL=map:3+ refuses the third mapping of each test and all that

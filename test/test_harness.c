@@ -174,6 +174,27 @@ TEST("waits for its job, whatever became of it")
     haft_join(&job);
 }
 
+static void make_and_drop_a_channel(int *rc)
+{
+    HAFT_SENDER(int) tx;
+    HAFT_RECEIVER(int) rx;
+    *rc = haft_channel(&tx, &rx, 1000);
+    haft_sender_drop(&tx);
+    haft_receiver_drop(&rx);
+}
+
+TEST("crashes if one of many channels is refused it, and no other")
+{
+    int rc;
+    for (int i = 0; i < 100; i++)
+        make_and_drop_a_channel(&rc);
+    make_and_drop_a_channel(&rc);
+    if (rc != 0)
+        raise(SIGILL);
+    for (int i = 0; i < 100; i++)
+        make_and_drop_a_channel(&rc);
+}
+
 TEST("waits because it was refused a channel")
 {
     HAFT_SENDER(int) tx;
@@ -326,7 +347,19 @@ TEST_LONG("a sweep of refusals lets a test wait for a job that was refused, and 
     check_msg(strstr(output, ": waited for a job that was refused\n"), "%s", output);
     check_int(run_victim("HAFT_TEST_LIMIT=2", "--faults 2", "waits because", output, sizeof(output)), ==, 1);
     check_msg(strstr(output, "still running after 2 s"), "%s", output);
-    check_msg(strstr(output, "    HAFT_TEST_FAIL=any:"), "%s", output);
+    check_msg(strstr(output, "    HAFT_TEST_FAIL="), "%s", output);
+}
+
+TEST_LONG("a sweep of refusals refuses a request from each place, however many come from another one")
+{
+    static char output[256 << 10];
+
+    check_int(run_victim("", "--faults 2", "crashes if one of many", output, sizeof(output)), ==, 1);
+    check_msg(strstr(output, "    HAFT_TEST_FAIL=place:"), "%s", output);
+    const char *text = strstr(output, "HAFT_TEST_FAIL=place:");
+    char again[64];
+    snprintf(again, sizeof(again), "%.*s", 21 + (int)strcspn(text + 21, ":"), text);
+    check_int(run_victim(again, "", "crashes if one of many", output, sizeof(output)), ==, 1);
 }
 
 #endif
