@@ -132,18 +132,23 @@ TEST("a wait with a deadline ends although its timer fires before its task has p
 static struct {
     size_t yields, sleeps;
     int64_t cost; /* of a yield: for so long the processor is somebody else's */
-    int64_t later;
+    int64_t later, last;
+    bool is_behind_yield;
 } crowd;
 
+/* Behind a yield exactly its cost has passed, however long this process had to wait for the processor meanwhile. */
 static int64_t crowd_now(void)
 {
-    return haft__os_linux.now() + crowd.later;
+    crowd.last = crowd.is_behind_yield ? crowd.last + crowd.cost : haft__os_linux.now() + crowd.later;
+    crowd.is_behind_yield = false;
+    return crowd.last;
 }
 
 static void crowd_yield(void)
 {
     crowd.yields++;
     crowd.later += crowd.cost;
+    crowd.is_behind_yield = true;
 }
 
 static int crowd_futex_wait(haft__atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
