@@ -3,16 +3,20 @@
  * Tasks that fight for a lock gather on one worker: when they do, for how long, and that nobody is lost on the way. */
 #include <haft/haft.h>
 
+#include <pthread.h>
 #include <sched.h>
 
 #include "base/sizes.h"
-#include "callers.h"
+#include "chan/channel.h"
+#include "channels.h"
 #include "sched/gather.h"
 #include "sched/sched.h"
 
 /* --- when --------------------------------------------------------------------------------------------------------- */
 
-static const haft__sched some, other;
+static haft__worker workers[6];
+static haft__sched some = { .workers = workers, .count = 6, .serial = 1 };
+static haft__sched other = { .workers = workers, .count = 6, .serial = 2 };
 
 /* An object under whose lock two workers, 5 and 2, meet in turn. */
 struct fight {
@@ -21,6 +25,7 @@ struct fight {
     int64_t now, between; /* two meetings */
     uint64_t count, operations;
     unsigned workers[2], turn;
+    bool is_stuck; /* worker 2 does not go from task to task */
 };
 
 #define FIGHT                                                                                                          \
@@ -32,6 +37,8 @@ static bool meet(struct fight *f)
 {
     f->now += f->between;
     f->count += f->operations;
+    if (!f->is_stuck)
+        haft__store_relaxed(&workers[2].ticks, haft__load_relaxed(&workers[2].ticks) + 1);
     return haft__gathering_decide(&f->g, f->sched, f->workers[f->turn++ % 2], f->now, f->count);
 }
 
@@ -67,7 +74,7 @@ TEST(
     check(!meet(&f));
 }
 
-TEST("tasks do not gather if they fight seldom, or take long between two operations, or share a worker or no scheduler")
+TEST("tasks do not gather if they fight seldom, or take long between two operations, or share a worker or no runtime")
 {
     struct fight seldom = FIGHT, long_work = FIGHT, together = FIGHT, strangers = FIGHT;
     seldom.between = HAFT__GATHER_WINDOW_NS / 4;
@@ -114,6 +121,29 @@ TEST("a stay after which nobody fought for long tells nothing: the next one is l
     f.now += HAFT_S;
     check_int(meetings_before(&f, 100), >, 0);
     check_int(stay(&f, 10), ==, HAFT__GATHER_FIRST_NS);
+}
+
+TEST("tasks do not gather on a worker that has kept to one task, and nobody joins it once it does")
+{
+    struct fight never = FIGHT, soon = FIGHT;
+    never.is_stuck = true;
+    check_int(meetings_before(&never, 1000), ==, 0);
+    check_int(meetings_before(&soon, 100), >, 0);
+    soon.is_stuck = true;
+    soon.now += HAFT__GATHER_TURN_NS;
+    check(!meet(&soon));
+    soon.is_stuck = false;
+    check(meet(&soon));
+}
+
+TEST("a stay in one runtime is none in another that uses the channel after it")
+{
+    struct fight f = FIGHT;
+    check_int(meetings_before(&f, 100), >, 0);
+    check(meet(&f));
+    f.sched = &other;
+    check(!meet(&f));
+    check_int(meetings_before(&f, 100), >=, HAFT__GATHER_MEETINGS);
 }
 
 /* --- where to ----------------------------------------------------------------------------------------------------- */
@@ -270,6 +300,60 @@ static int all_travel(void)
 TEST("storm: tasks that go from worker to worker, yield and sleep all come to their ends")
 {
     check_int(haft_run(all_travel, HAFT_NO_FRAME, .workers = WORKERS), ==, 0);
+}
+
+/* --- from the end of a thread ------------------------------------------------------------------------------------- */
+
+static void *stops_default_runtime(void *argument)
+{
+    (void)argument;
+    haft_runtime_stop();
+    return NULL;
+}
+
+static struct {
+    int_sender tx;
+    pthread_key_t key;
+    _Atomic int sent;
+    _Atomic bool is_tried;
+} parting;
+
+static void send_at_the_end(void *value)
+{
+    (void)value;
+    int one = 1;
+    atomic_store(&parting.is_tried, true);
+    atomic_store(&parting.sent, haft_send(&parting.tx, &one));
+}
+
+static int asks_for_a_destructor(void)
+{
+    return pthread_setspecific(parting.key, &parting);
+}
+
+TEST("a destructor of a pool's thread may send while somebody else holds the channel")
+{
+    int_receiver rx;
+    int value = 0;
+    check_int(pthread_key_create(&parting.key, send_at_the_end), ==, 0);
+    check_int(haft_channel_unbounded(&parting.tx, &rx), ==, 0);
+    atomic_store(&parting.sent, 1);
+    haft_handle h = haft_spawn_blocking(asks_for_a_destructor);
+    check_int(haft_join(&h), ==, 0);
+    haft__channel *c = haft__channel_of(&parting.tx);
+    haft__lock_acquire(&c->lock);
+    pthread_t stopper;
+    check_int(pthread_create(&stopper, NULL, stops_default_runtime, NULL), ==, 0);
+    while (!atomic_load(&parting.is_tried))
+        sched_yield();
+    for (int i = 0; i < 100; i++)
+        sched_yield();
+    haft__lock_release(&c->lock);
+    pthread_join(stopper, NULL);
+    check_int(atomic_load(&parting.sent), ==, 0);
+    check_int(haft_recv(&rx, &value), ==, 0);
+    haft_sender_drop(&parting.tx);
+    haft_receiver_drop(&rx);
 }
 
 /* --- at a channel ------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,9 @@
 #ifndef HAFT__GATHER_PAUSE_NS
 #define HAFT__GATHER_PAUSE_NS 100000000 /* after one that was no gain */
 #endif
+#ifndef HAFT__GATHER_TURN_NS
+#define HAFT__GATHER_TURN_NS 10000 /* on a worker that has another task every so often, at least */
+#endif
 #ifndef HAFT__GATHER_RING
 #define HAFT__GATHER_RING 16 /* tasks in a ring that are left together */
 #endif

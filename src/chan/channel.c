@@ -196,7 +196,7 @@ static inline void empty(const haft__channel *c, const void *value, bool move)
 /* The clock is asked before, so that nobody waits for that. */
 static __attribute__((noinline)) struct haft__worker *lock_contended(haft__channel *c, const haft__root *me)
 {
-    if (!haft__is_task(me->record)) {
+    if (me->stack == NULL) {
         haft__lock_contended(&c->lock);
         return NULL;
     }

@@ -13,62 +13,100 @@ static unsigned pace_of(int64_t time, uint64_t operations)
     return pace < UINT32_MAX ? (unsigned)pace + 1 : UINT32_MAX; /* never 0 */
 }
 
-static void begin(haft__gathering *g, int64_t now, uint64_t count)
+/* Begins to count, or a stay. */
+static void begin(haft__gathering *g, const haft__sched *sched, int64_t now, uint64_t count)
 {
     g->meetings = 0;
     g->since = now;
     g->since_count = count;
+    g->ticks = haft__load_relaxed(&sched->workers[g->at].ticks);
+    g->ticks_since = now;
 }
 
 /* The first meeting behind a stay. What nobody noticed to be over for long tells nothing. */
-static void end_stay(haft__gathering *g, int64_t now, uint64_t count)
+static void end_stay(haft__gathering *g, const haft__sched *sched, int64_t now, uint64_t count)
 {
     g->pace = now - g->until < g->stay ? pace_of(now - g->since, count - g->since_count) : 0;
     g->until = 0;
-    begin(g, now, count);
+    begin(g, sched, now, count);
+}
+
+/* Has the worker `at` gone on to another task since that was last seen, or was it seen just now? */
+static bool is_lively(haft__gathering *g, const haft__sched *sched, int64_t now)
+{
+    uint64_t ticks = haft__load_relaxed(&sched->workers[g->at].ticks);
+    if (ticks == g->ticks)
+        return now - g->ticks_since < HAFT__GATHER_TURN_NS;
+    g->ticks = ticks;
+    g->ticks_since = now;
+    return true;
+}
+
+/* Has it done so often since they began to count? */
+static bool takes_turns(const haft__gathering *g, const haft__sched *sched, int64_t now)
+{
+    uint64_t turns = haft__load_relaxed(&sched->workers[g->at].ticks) - g->ticks;
+    return turns > (uint64_t)(now - g->since) / HAFT__GATHER_TURN_NS;
 }
 
 /* Is it worth another stay, or a first one? */
 static bool is_worth_it(haft__gathering *g, int64_t now, uint64_t count)
 {
-    unsigned apart = pace_of(now - g->since, count - g->since_count);
-    begin(g, now, count);
+    unsigned apart = pace_of(now - g->since, count - g->since_count), together = g->pace;
+    g->pace = 0;
     if (apart > (unsigned)HAFT__GATHER_PACE_NS * PACE_OPERATIONS)
         return false;
-    bool is_worse = g->pace >= apart;
-    int64_t longer = g->pace != 0 ? 2 * g->stay : HAFT__GATHER_FIRST_NS;
-    g->pace = 0;
-    g->stay = longer < HAFT__GATHER_LONGEST_NS ? longer : HAFT__GATHER_LONGEST_NS;
-    if (is_worse)
+    if (together >= apart) {
         g->not_before = now + HAFT__GATHER_PAUSE_NS;
-    return !is_worse;
+        return false;
+    }
+    int64_t longer = together != 0 ? 2 * g->stay : HAFT__GATHER_FIRST_NS;
+    g->stay = longer < HAFT__GATHER_LONGEST_NS ? longer : HAFT__GATHER_LONGEST_NS;
+    return true;
+}
+
+/* The meetings are enough, or are to be counted anew. */
+static bool is_enough(haft__gathering *g, const haft__sched *sched, unsigned last, unsigned worker, int64_t now,
+                      uint64_t count)
+{
+    if (g->meetings == 0 || now - g->since > HAFT__GATHER_WINDOW_NS) {
+        if (now - g->since > HAFT__GATHER_WINDOW_NS)
+            g->pace = 0;
+        g->at = last < worker ? last : worker;
+        begin(g, sched, now, count);
+        g->meetings = last != worker; /* counted from the first one of two workers on */
+        return false;
+    }
+    g->meetings++;
+    return g->meetings >= HAFT__GATHER_MEETINGS && now - g->since >= HAFT__GATHER_WINDOW_NS / 10;
 }
 
 bool haft__gathering_decide(haft__gathering *g, const haft__sched *sched, unsigned worker, int64_t now, uint64_t count)
 {
-    bool is_same = g->sched == sched;
-    if (is_same && now < g->until)
-        return true;
+    if (g->serial != sched->serial) {
+        *g = (haft__gathering){ .serial = sched->serial, .last = worker, .not_before = g->not_before };
+        return false;
+    }
+    if (now < g->until)
+        return is_lively(g, sched, now);
     unsigned last = g->last;
-    g->sched = sched;
     g->last = worker;
     if (g->until != 0) {
-        end_stay(g, now, count);
+        end_stay(g, sched, now, count);
         return false;
     }
-    if (now < g->not_before)
+    if (now < g->not_before || !is_enough(g, sched, last, worker, now, count))
         return false;
-    if (!is_same || now - g->since > HAFT__GATHER_WINDOW_NS) {
-        begin(g, now, count);
-        return false;
-    }
-    g->meetings++;
-    if (last == worker || g->meetings < HAFT__GATHER_MEETINGS || now - g->since < HAFT__GATHER_WINDOW_NS / 10 ||
-        !is_worth_it(g, now, count))
-        return false;
-    g->at = last < worker ? last : worker;
-    g->until = now + g->stay;
-    return true;
+    bool gather = takes_turns(g, sched, now) && is_worth_it(g, now, count);
+    begin(g, sched, now, count);
+    if (gather)
+        g->until = now + g->stay;
+    return gather;
+}
+
+static bool runs(const haft__worker *w)
+{
+    return haft__load_relaxed(&w->stop_word) == HAFT__WORKER_RUNS;
 }
 
 haft__worker *haft__gathering_meet(haft__gathering *g, int64_t now, uint64_t count)
@@ -82,5 +120,6 @@ haft__worker *haft__gathering_meet(haft__gathering *g, int64_t now, uint64_t cou
     haft__worker *at = &w->sched->workers[g->at];
     if (haft__load_relaxed(&at->gathers_until) < g->until)
         haft__store_relaxed(&at->gathers_until, g->until);
-    return at != w ? at : NULL;
+    /* Workers that are told to stop have jobs that are stuck, and leave one by one. */
+    return at != w && runs(at) && runs(w) ? at : NULL;
 }

@@ -8,20 +8,21 @@
  *
  * Whoever had to wait for such a lock reports it while it holds it, haft__gathering_meet. Enough meetings of tasks of
  * different workers in a short time, at an object that serves many operations in it, are a reason to gather, for a short
- * stay, on the one worker with the lowest number:
+ * stay, on the one worker with the lower number, provided that it goes from task to task quickly:
  *
  *  - whoever meets another one goes there (haft__gather_join), among its guests;
  *  - thieves leave that worker's ring alone as long as it is short, and it wakes nobody for what it puts there.
  *
- * Once the stay is over all is as before: thieves take some away, and they meet again. Then both paces are known, that of
- * the stay and that since, and the better one decides: another stay of twice the length, up to a limit, or none for a long
- * time. So where it was no gain, as where the tasks do much between two operations, it costs a hundredth of a percent.
+ * Once the stay is over thieves take some away, and they meet again. Then both paces are known, that of the stay and that
+ * since, and the better one decides: another stay of twice the length, up to a limit, or none for a long time. So where it
+ * was no gain, as where the tasks do much between two operations, it costs a thousandth. A stay after which they did not
+ * meet at once tells nothing, and the next is a first one.
  *
  * Nothing here is needed for a task to go on, and all words are relaxed but those of the guests, a lock-free stack that
- * anyone pushes to. Its owner moves them into its ring, every so many picks and before it searches; and so that none waits
- * behind a task that keeps its worker, a thief takes all of them once the stay is over: the rescuer, if nobody else, which
- * is why a stay is short. Whoever pushes is a worker, executes the light fence, and then looks at the owner's sleep word:
- * either the owner, behind its heavy fence, sees the guest before it sleeps, or it is woken. */
+ * anyone pushes to. Its owner looks at it at every second pick. What waits behind a task that keeps its worker all of a
+ * sudden, guests or ring, is there for any worker that searches once the stay is over, and the rescuer does not sleep longer
+ * than a stay. Whoever pushes is a worker, executes the light fence, and then looks at the owner's sleep word: either the
+ * owner, behind its heavy fence, sees the guest before it sleeps, or it is woken. */
 #ifndef HAFT_SCHED_GATHER_H
 #define HAFT_SCHED_GATHER_H
 
@@ -33,15 +34,17 @@ struct haft__worker;
 
 /* An object's, guarded by its lock. Zeroed at first. Times in ns. */
 typedef struct haft__gathering {
-    const struct haft__sched *sched; /* of the workers below */
-    unsigned last;                   /* the worker of the last one who met another */
-    unsigned at;                     /* where they gather */
-    unsigned meetings;               /* since `since` */
-    unsigned pace;                   /* of the last stay, in ns for so many operations; 0: unknown */
-    int64_t stay;                    /* the last one's length */
-    int64_t until;                   /* the stay's end; 0: it is over, and its pace known */
-    int64_t since;                   /* when the stay or the counting of meetings began, and how many operations then */
+    uint64_t serial;   /* of the scheduler whose workers these are */
+    unsigned last;     /* the worker of the last one who met another */
+    unsigned at;       /* where they gather, or would */
+    unsigned meetings; /* since `since` */
+    unsigned pace;     /* of the last stay, in ns for so many operations; 0: unknown */
+    int64_t stay;      /* the last one's length */
+    int64_t until;     /* the stay's end; 0: it is over, and its pace known */
+    int64_t since;     /* when the stay or the counting of meetings began, and how many operations then */
     uint64_t since_count;
+    uint64_t ticks; /* of the worker `at`, when they last changed */
+    int64_t ticks_since;
     int64_t not_before; /* no stay begins earlier */
 } haft__gathering;
 

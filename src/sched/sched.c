@@ -240,22 +240,6 @@ static void inbox_put(haft__worker *w, haft__record *record)
     wake_worker(w, HAFT__CALLED);
 }
 
-static inline haft__record *inbox_take(haft__worker *w)
-{
-    if (w->pinned == NULL) {
-        if (__builtin_expect(haft__load_relaxed(&w->inbox) == NULL, 1))
-            return NULL;
-        haft__record *last;
-        uint32_t n;
-        w->pinned = stack_take_all(&w->inbox, &last, &n);
-    }
-    haft__record *record = w->pinned;
-    w->pinned = record->next;
-    return record;
-}
-
-/* --- Guests ------------------------------------------------------------------------------------------------------- */
-
 /* Do tasks gather there? Notices the end of that, too. */
 static bool is_gathering(haft__worker *w, int64_t now)
 {
@@ -280,6 +264,8 @@ static haft__record *guests_take(haft__worker *w, haft__worker *from)
         next = at->next;
         haft__ring_push(w, at);
     }
+    if (n > 1 && !haft__ring_stays_together(w))
+        haft__sched_notify(w->sched);
     return first;
 }
 
@@ -288,6 +274,21 @@ static void guests_put(haft__worker *w, haft__record *record)
     stack_push(&w->guests, record);
     haft__fence_light(); /* partner: the heavy fence of the worker that goes to sleep */
     wake_worker(w, HAFT__CALLED);
+}
+
+/* From the inbox, or a guest. */
+static inline haft__record *inbox_take(haft__worker *w)
+{
+    if (w->pinned == NULL) {
+        if (__builtin_expect(haft__load_relaxed(&w->inbox) == NULL, 1))
+            return guests_take(w, w);
+        haft__record *last;
+        uint32_t n;
+        w->pinned = stack_take_all(&w->inbox, &last, &n);
+    }
+    haft__record *record = w->pinned;
+    w->pinned = record->next;
+    return record;
 }
 
 /* --- Making records runnable -------------------------------------------------------------------------------------- */
@@ -353,8 +354,8 @@ static void fire_timers(haft__worker *w)
 static __attribute__((noinline)) haft__record *pick_in_fairness(haft__worker *w)
 {
     fire_timers(w);
-    if (haft__load_relaxed(&w->gathers_until) != 0)
-        is_gathering(w, haft__os->now());
+    if (haft__load_relaxed(&w->gathers_until) != 0 && !is_gathering(w, haft__os->now()) && haft__ring_length(w) != 0)
+        haft__sched_notify(w->sched); /* it was silent so far */
     haft__record *record = guests_take(w, w);
     if (record == NULL)
         record = injection_take(w, 1);
@@ -368,9 +369,7 @@ static __attribute__((noinline)) haft__record *pick_in_fairness(haft__worker *w)
 
 static __attribute__((noinline)) haft__record *pick_injected(haft__worker *w)
 {
-    haft__record *record = guests_take(w, w);
-    if (record == NULL)
-        record = injection_take(w, HAFT__RING_SIZE / 2);
+    haft__record *record = injection_take(w, HAFT__RING_SIZE / 2);
     if (record == NULL)
         haft__count(&w->empty_ticks, 1);
     return record;
@@ -900,6 +899,18 @@ static bool is_another_up(const haft__worker *w)
     return false;
 }
 
+/* When the rescuer is to look: after a while, or when a stay is over that keeps tasks from it. */
+static int64_t rescue_at(const haft__worker *w)
+{
+    int64_t at = haft__os->now() + HAFT__RESCUE_NS;
+    for (unsigned i = 0; i < w->sched->count; i++) {
+        int64_t until = haft__load_relaxed(&w->sched->workers[i].gathers_until);
+        if (until != 0 && until < at && i != w->number)
+            at = until;
+    }
+    return at;
+}
+
 /* Sleeps until woken, until a timer is due, for the time of a rescue, or until there is memory to be given back. */
 static void sleep_until_woken(haft__worker *w)
 {
@@ -921,7 +932,7 @@ static void sleep_until_woken(haft__worker *w)
          * other one is woken, one sees the other up, or that one sees that there is no rescuer; see idle. */
         if (is_another_up(w) && haft__cas_relaxed(&s->rescuer, &none, 1)) {
             rescues = true;
-            int64_t soon = haft__os->now() + HAFT__RESCUE_NS;
+            int64_t soon = rescue_at(w);
             if (deadline > soon)
                 deadline = soon;
         }
@@ -1086,6 +1097,8 @@ int haft__sched_init(haft__sched *s, unsigned count, void (*run)(haft__record *)
         s->block = block;
         s->workers = block->workers;
     }
+    static haft__atomic(uint64_t) serials;
+    s->serial = haft__fetch_add_relaxed(&serials, 1) + 1;
     s->count = count;
     haft__store_relaxed(&s->block->used, count); /* never beyond its capacity */
     haft__store_release(&s->shown, s->block);

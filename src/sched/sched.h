@@ -21,7 +21,7 @@
  * An offer is not a record yet, but something that a thief makes one of: see offer.h.
  *
  * Fairness: after 16 tasks from the LIFO slot, successors among them, the ring goes first; every 61st pick looks at
- * timers, guests and the injection queue first; every second at the inbox.
+ * timers and the injection queue first; every second at inbox and guests.
  *
  * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds
  * and then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once
@@ -140,6 +140,7 @@ typedef struct haft__sched {
     haft__worker *workers;
     struct haft__worker_block *block; /* what they lie in */
     unsigned count;
+    uint64_t serial;                                 /* another one each time that it is set up */
     haft__atomic(struct haft__worker_block *) shown; /* to whoever wakes, perhaps after the end and a new beginning */
     /* Runs the record, whose root is bound and current, to its end; if the root is_refused, ends it without running.
      * The record may be recycled when it returns. */
