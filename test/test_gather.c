@@ -103,14 +103,22 @@ TEST("a stay that was a gain is followed by one of twice the length, up to a lim
     }
 }
 
-TEST("a stay that was no gain is the last one for long, and then they try again")
+TEST("after a stay that was no gain there is none for a while, for twice as long each time, up to a limit")
 {
     struct fight f = FIGHT;
+    check_int(meetings_before(&f, 100), >, 0);
+    int64_t pause = HAFT__GATHER_PAUSE_NS;
+    for (int i = 0; i < 10; i++) {
+        check_int(stay(&f, 40), ==, HAFT__GATHER_FIRST_NS);
+        check_int(meetings_before(&f, (unsigned)(pause / f.between) - 1), ==, 0);
+        check_int(meetings_before(&f, 1000), >, 0);
+        pause = 2 * pause < HAFT__GATHER_LONGEST_PAUSE_NS ? 2 * pause : HAFT__GATHER_LONGEST_PAUSE_NS;
+    }
+    stay(&f, 10);
     check_int(meetings_before(&f, 100), >, 0);
     stay(&f, 40);
     check_int(meetings_before(&f, (unsigned)(HAFT__GATHER_PAUSE_NS / f.between) - 1), ==, 0);
     check_int(meetings_before(&f, 1000), >, 0);
-    check_int(stay(&f, 10), ==, HAFT__GATHER_FIRST_NS);
 }
 
 TEST("a stay after which nobody fought for long tells nothing: the next one is like the first")

@@ -44,10 +44,13 @@
 #define HAFT__GATHER_LONGEST_NS 1000000 /* each is twice as long as the one before, but no longer */
 #endif
 #ifndef HAFT__GATHER_PAUSE_NS
-#define HAFT__GATHER_PAUSE_NS 100000000 /* after one that was no gain */
+#define HAFT__GATHER_PAUSE_NS 5000000 /* after one that was no gain; twice as long each time */
+#endif
+#ifndef HAFT__GATHER_LONGEST_PAUSE_NS
+#define HAFT__GATHER_LONGEST_PAUSE_NS 100000000
 #endif
 #ifndef HAFT__GATHER_TURN_NS
-#define HAFT__GATHER_TURN_NS 10000 /* on a worker that has another task every so often, at least */
+#define HAFT__GATHER_TURN_NS 30000 /* on a worker that has another task every so often, at least */
 #endif
 #ifndef HAFT__GATHER_RING
 #define HAFT__GATHER_RING 16 /* tasks in a ring that are left together */

@@ -56,10 +56,14 @@ static bool is_worth_it(haft__gathering *g, int64_t now, uint64_t count)
     g->pace = 0;
     if (apart > (unsigned)HAFT__GATHER_PACE_NS * PACE_OPERATIONS)
         return false;
-    if (together >= apart) {
-        g->not_before = now + HAFT__GATHER_PAUSE_NS;
+    if (together > apart + apart / 8) { /* for less, one worker is the better one */
+        int64_t pause = g->pause != 0 ? 2 * g->pause : HAFT__GATHER_PAUSE_NS;
+        g->pause = pause < HAFT__GATHER_LONGEST_PAUSE_NS ? pause : HAFT__GATHER_LONGEST_PAUSE_NS;
+        g->not_before = now + g->pause;
         return false;
     }
+    if (together != 0)
+        g->pause = 0;
     int64_t longer = together != 0 ? 2 * g->stay : HAFT__GATHER_FIRST_NS;
     g->stay = longer < HAFT__GATHER_LONGEST_NS ? longer : HAFT__GATHER_LONGEST_NS;
     return true;
@@ -84,7 +88,7 @@ static bool is_enough(haft__gathering *g, const haft__sched *sched, unsigned las
 bool haft__gathering_decide(haft__gathering *g, const haft__sched *sched, unsigned worker, int64_t now, uint64_t count)
 {
     if (g->serial != sched->serial) {
-        *g = (haft__gathering){ .serial = sched->serial, .last = worker, .not_before = g->not_before };
+        *g = (haft__gathering){ .serial = sched->serial, .last = worker };
         return false;
     }
     if (now < g->until)

@@ -14,9 +14,9 @@
  *  - thieves leave that worker's ring alone as long as it is short, and it wakes nobody for what it puts there.
  *
  * Once the stay is over thieves take some away, and they meet again. Then both paces are known, that of the stay and that
- * since, and the better one decides: another stay of twice the length, up to a limit, or none for a long time. So where it
- * was no gain, as where the tasks do much between two operations, it costs a thousandth. A stay after which they did not
- * meet at once tells nothing, and the next is a first one.
+ * since, and decide: another stay of twice the length, up to a limit, or, if they were slower by more than an eighth, none for
+ * a while, for twice as long each time. So where it is no gain, as where the tasks do much between two operations, it soon
+ * costs a thousandth. A stay after which they did not meet at once tells nothing, and the next is a first one.
  *
  * Nothing here is needed for a task to go on, and all words are relaxed but those of the guests, a lock-free stack that
  * anyone pushes to. Its owner looks at it at every second pick. What waits behind a task that keeps its worker all of a
@@ -46,6 +46,7 @@ typedef struct haft__gathering {
     uint64_t ticks; /* of the worker `at`, when they last changed */
     int64_t ticks_since;
     int64_t not_before; /* no stay begins earlier */
+    int64_t pause;      /* after the last one that was no gain; 0 after one that was */
 } haft__gathering;
 
 /* The decision alone: somebody on that worker had to wait for the lock. True if whoever waited belongs to the worker `at`. */
