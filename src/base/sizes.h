@@ -67,10 +67,13 @@
 #define HAFT__HABIT_WAITS 16 /* waits in which it yields first because only a yield helped; see wait/turns.h */
 #endif
 #ifndef HAFT__LONG_YIELD_NS
-#define HAFT__LONG_YIELD_NS 200000 /* a yield that takes so long went to somebody who has nothing to do with the wait */
+#define HAFT__LONG_YIELD_NS 1000000 /* a yield that takes so long went to somebody else */
+#endif
+#ifndef HAFT__LONG_YIELDS
+#define HAFT__LONG_YIELDS 3 /* so many of them in a row show that it is always so */
 #endif
 #ifndef HAFT__HABIT_CROWDED
-#define HAFT__HABIT_CROWDED 1000 /* waits after it without a yield */
+#define HAFT__HABIT_CROWDED 1000 /* waits after them without a yield */
 #endif
 #ifndef HAFT__HABIT_TRIALS
 #define HAFT__HABIT_TRIALS 32 /* so many trials of pauses that fail make it sleep */

@@ -7,7 +7,8 @@
  * other.
  *
  * On a busy machine a yield gives the processor to somebody else, for milliseconds, where a sleep would end with the wake.
- * So a yield that took long is the last one for many waits. */
+ * So after some yields in a row that took long there is none in many waits. Where they are long only now and then it was
+ * one of those who talk to each other that had the processor, and did what was waited for. */
 #ifndef HAFT_WAIT_TURNS_H
 #define HAFT_WAIT_TURNS_H
 
@@ -19,7 +20,8 @@
 
 /* What a thread remembers. */
 typedef struct haft__habit {
-    uint16_t crowded;     /* waits to come without a yield, because the last one took long */
+    uint16_t crowded;     /* waits to come without a yield, because the last ones took long */
+    uint8_t long_yields;  /* in a row */
     uint8_t yields_first; /* in so many waits, the next one included */
     uint8_t in_vain;      /* trials of pauses that failed in a row */
     bool sleeps;          /* does not yield before it has slept */
@@ -73,7 +75,11 @@ static inline void haft__turns_yield(haft__turns *turns)
 {
     int64_t start = haft__os->now();
     haft__os->yield();
-    if (haft__os->now() - start >= HAFT__LONG_YIELD_NS) {
+    if (haft__os->now() - start < HAFT__LONG_YIELD_NS) {
+        turns->habit->long_yields = 0;
+    } else if (turns->habit->long_yields < HAFT__LONG_YIELDS - 1) {
+        turns->habit->long_yields++;
+    } else {
         turns->habit->crowded = HAFT__HABIT_CROWDED;
         turns->yields = 0;
     }
@@ -84,7 +90,7 @@ static inline void haft__turns_end(const haft__turns *turns)
 {
     haft__habit *habit = turns->habit;
     if (turns->now == HAFT__PAUSE) {
-        *habit = (haft__habit){ .crowded = habit->crowded };
+        *habit = (haft__habit){ .crowded = habit->crowded, .long_yields = habit->long_yields };
     } else if (!turns->yields_first) {
         habit->yields_first = HAFT__HABIT_WAITS;
     }
@@ -95,7 +101,7 @@ static inline void haft__turns_sleep(const haft__turns *turns)
 {
     haft__habit *habit = turns->habit;
     if (habit->sleeps)
-        *habit = (haft__habit){ .crowded = habit->crowded };
+        *habit = (haft__habit){ .crowded = habit->crowded, .long_yields = habit->long_yields };
 }
 
 #endif
