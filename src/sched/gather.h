@@ -20,9 +20,10 @@
  *
  * Nothing here is needed for a task to go on, and all words are relaxed but those of the guests, a lock-free stack that
  * anyone pushes to. Its owner looks at it at every second pick. What waits behind a task that keeps its worker all of a
- * sudden, guests or ring, is there for any worker that searches once the stay is over, and the rescuer does not sleep longer
- * than a stay. Whoever pushes is a worker, executes the light fence, and then looks at the owner's sleep word: either the
- * owner, behind its heavy fence, sees the guest before it sleeps, or it is woken. */
+ * sudden, guests or ring, is there for any worker that searches once the stay is over; one that goes to sleep meanwhile, as
+ * that whose tasks have left does, sleeps until then at most. Whoever pushes is a worker, executes the light fence, and then
+ * looks at the owner's sleep word: either the owner, behind its heavy fence, sees the guest before it sleeps, or it is
+ * woken. */
 #ifndef HAFT_SCHED_GATHER_H
 #define HAFT_SCHED_GATHER_H
 

@@ -899,19 +899,20 @@ static bool is_another_up(const haft__worker *w)
     return false;
 }
 
-/* When the rescuer is to look: after a while, or when a stay is over that keeps tasks from it. */
-static int64_t rescue_at(const haft__worker *w)
+/* When the first stay is over that keeps tasks from thieves (see gather.h); INT64_MAX: there is none. */
+static int64_t first_stay_end(const haft__worker *w)
 {
-    int64_t at = haft__os->now() + HAFT__RESCUE_NS;
+    int64_t end = INT64_MAX;
     for (unsigned i = 0; i < w->sched->count; i++) {
         int64_t until = haft__load_relaxed(&w->sched->workers[i].gathers_until);
-        if (until != 0 && until < at && i != w->number)
-            at = until;
+        if (until != 0 && until < end && i != w->number)
+            end = until;
     }
-    return at;
+    return end;
 }
 
-/* Sleeps until woken, until a timer is due, for the time of a rescue, or until there is memory to be given back. */
+/* Sleeps until woken, until a timer is due, for the time of a rescue, until a stay is over, or until there is memory to be
+ * given back. */
 static void sleep_until_woken(haft__worker *w)
 {
     haft__sched *s = w->sched;
@@ -927,12 +928,15 @@ static void sleep_until_woken(haft__worker *w)
         int64_t deadline = haft__load_relaxed(&w->timers.earliest);
         if (deadline > trim_at)
             deadline = trim_at;
+        int64_t stay_end = first_stay_end(w);
+        if (deadline > stay_end)
+            deadline = stay_end;
         uint32_t none = 0;
         /* Not by `sleepers`, in which whoever was just woken may count still: of two of which one goes to sleep and the
          * other one is woken, one sees the other up, or that one sees that there is no rescuer; see idle. */
         if (is_another_up(w) && haft__cas_relaxed(&s->rescuer, &none, 1)) {
             rescues = true;
-            int64_t soon = rescue_at(w);
+            int64_t soon = haft__os->now() + HAFT__RESCUE_NS;
             if (deadline > soon)
                 deadline = soon;
         }
