@@ -971,6 +971,18 @@ static void use_channels(void)
         check_int(recv_int(&one.rx), ==, i);
         drop_ends(&one);
     }
+    struct {
+        char bytes[128];
+    } large = { "as large as a oneshot's value may be to be made without an allocation" };
+    HAFT_SENDER(__typeof__(large)) tx;
+    HAFT_RECEIVER(__typeof__(large)) rx;
+    for (int i = 0; i < 100; i++) {
+        check_int(haft_oneshot(&tx, &rx), ==, 0);
+        check_int(haft_send(&tx, &large), ==, 0);
+        check_int(haft_recv(&rx, &large), ==, 0);
+        haft_sender_drop(&tx);
+        haft_receiver_drop(&rx);
+    }
 }
 
 TEST("bounded channels allocate nothing in use, nor do oneshots that are made again and again")

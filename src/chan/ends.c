@@ -11,8 +11,12 @@
 
 /* --- Memory ------------------------------------------------------------------------------------------------------- */
 
-#define SMALL_BYTES 384 /* a oneshot of up to 128 bytes, say */
+#define SMALL_BYTES 448 /* a oneshot of up to 128 bytes, say */
 #define SPARE_SMALL 256 /* kept at most */
+
+_Static_assert((sizeof(haft__channel) + HAFT__CACHE_LINE - 1) / HAFT__CACHE_LINE * HAFT__CACHE_LINE + 128 <=
+                   SMALL_BYTES,
+               "a oneshot of 128 bytes is small, whatever its alignment");
 
 /* Small channels that were freed. They are linked by their first word. */
 static struct {
