@@ -26,9 +26,10 @@
  * Sleeping and waking. A worker without work searches, if not half of the workers do so already, for 20 microseconds
  * and then sleeps: it announces itself (sleep word, sleepers), executes the heavy fence, looks at every queue once
  * more, and waits on its futex. Whoever makes a task runnable executes the light fence (the full one outside of
- * workers) and looks at `sleepers`: one of the two sees the other. A worker is woken as a searcher; the last
- * searcher to find work wakes one more, unless all others sleep and nothing is left. While any worker runs, one sleeper,
- * the rescuer, wakes every 10 ms and takes what waits behind a worker that is stuck in a job: ring, LIFO slot, guests, timers.
+ * workers) and looks at `sleepers`: one of the two sees the other; but a ring whose tasks are to stay together is no work
+ * for others until the end of the stay, at which whoever fell asleep in it looks. A worker is woken as a searcher; the last
+ * searcher to find work wakes one more, unless all others sleep and nothing is left. While any worker runs, one sleeper, the
+ * rescuer, wakes every 10 ms and takes what waits behind a worker that is stuck in a job: ring, LIFO slot, guests, timers.
  * When all sleep, nobody wakes. */
 #ifndef HAFT_SCHED_SCHED_H
 #define HAFT_SCHED_SCHED_H
