@@ -141,6 +141,20 @@ static inline int return_nothing(void)
     return 0;
 }
 
+/* Touches about that many bytes of its stack. */
+static inline int uses_stack(size_t *bytes)
+{
+    size_t left = *bytes;
+    volatile unsigned char page[1024];
+    page[0] = 1;
+    page[sizeof page - 1] = 2;
+    if (left > 2 * sizeof page) {
+        size_t rest = left - sizeof page - 128;
+        return uses_stack(&rest) + (page[0] - 1) + (page[sizeof page - 1] - 2);
+    }
+    return 0;
+}
+
 /* Waits for its token; told of an abort, it ends. */
 static inline int wait_for_token(void)
 {

@@ -516,19 +516,6 @@ TEST_FROM_EVERY_CALLER("a job of kind HAFT_THREAD has an OS thread of its own")
     check_int(there, !=, here);
 }
 
-static int uses_stack(size_t *bytes)
-{
-    size_t left = *bytes;
-    volatile unsigned char page[1024];
-    page[0] = 1;
-    page[sizeof page - 1] = 2;
-    if (left > 2 * sizeof page) {
-        size_t rest = left - sizeof page - 128;
-        return uses_stack(&rest) + (page[0] - 1) + (page[sizeof page - 1] - 2);
-    }
-    return 0;
-}
-
 TEST_FROM_EVERY_CALLER("a task has 64 KiB of stack, and more when it asks")
 {
     if (test_slowness() > 1)

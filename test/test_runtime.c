@@ -73,6 +73,29 @@ TEST("haft_run refuses a frame aligned to 128")
     check_int(haft_run(never_runs, &f, .workers = 1), ==, HAFT_EINVAL);
 }
 
+TEST("the main body has 64 KiB of stack, and more when haft_run is asked for it, however many workers there are")
+{
+    if (test_slowness() > 1)
+        skip("the compiler's checks make stack frames larger");
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        check_int(haft_run(uses_stack, (&(size_t){ (size_t)48 << 10 }), .workers = workers), ==, 0);
+        size_t use = (size_t)3 << 20;
+        check_int(haft_run(uses_stack, &use, .workers = workers, .stack_size = (size_t)4 << 20), ==, 0);
+    }
+}
+
+TEST("a main body for which no machine has the stack is an error of haft_run, and its frame is as it was")
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        struct frame f = { .in = 3 };
+        int rc = haft_run(doubles, &f, .workers = workers, .stack_size = (size_t)1 << 56);
+        check_msg(rc == HAFT_ENOMEM || rc == HAFT_EINVAL, "%s", haft_errname(rc));
+        rc = haft_run(doubles, &f, .workers = workers, .stack_size = (size_t)1 << 46);
+        check_msg(rc == HAFT_ENOMEM || rc == HAFT_EINVAL, "%s", haft_errname(rc));
+        check_int(f.out, ==, 0);
+    }
+}
+
 static int runs_within(void)
 {
     return haft_run(return_nothing, HAFT_NO_FRAME, .workers = 1) == HAFT_EDEADLK ? 7 : -1;

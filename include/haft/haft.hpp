@@ -104,6 +104,11 @@ struct run_options : haft_runtime_options {
         on_stuck = value;
         return *this;
     }
+    run_options &set_stack_size(std::size_t value) noexcept
+    {
+        stack_size = value;
+        return *this;
+    }
 };
 
 struct set_options : haft_set_options {

@@ -431,9 +431,11 @@ int haft_run_raw(haft_fn *body, void *frame, size_t size, size_t alignment, cons
     int rc = runtime_make(options, is_worker ? 1 : 0, &call.runtime);
     if (rc != 0)
         return rc;
-    const haft_spawn_options spawn_options = {
-        .size_ = sizeof spawn_options, .place_ = options->place_, .name = "main", .runtime = call.runtime
-    };
+    const haft_spawn_options spawn_options = { .size_ = sizeof spawn_options,
+                                               .place_ = options->place_,
+                                               .name = "main",
+                                               .stack_size = options->stack_size,
+                                               .runtime = call.runtime };
     const haft__job_spec spec = { .body = main_body,
                                   .frame = &call,
                                   .size = sizeof call,
