@@ -802,13 +802,7 @@ TEST_FROM_EVERY_CALLER("what nobody receives goes to .drop once, when the last r
     }
 }
 
-static int drop_receiver(counted_receiver *rx)
-{
-    haft_receiver_drop(rx);
-    return 0;
-}
-
-TEST_FROM_EVERY_CALLER("a .drop that panics does not keep the others from theirs")
+TEST_FROM_EVERY_CALLER("a .drop that panics is reported and keeps neither the others from theirs nor its caller")
 {
     silence_panics();
     _Atomic int drops = 0;
@@ -818,9 +812,7 @@ TEST_FROM_EVERY_CALLER("a .drop that panics does not keep the others from theirs
     struct counted c = { .drops = &drops };
     for (; c.number < 6; c.number++)
         check_int(haft_send(&tx, &c), ==, 0);
-    haft_panic_info panic;
-    check_int(haft_catch(drop_receiver, &rx, &panic), ==, HAFT_EPANIC);
-    check_str(panic.message, "number 1");
+    haft_receiver_drop(&rx);
     check_int(drops, ==, 6);
     haft_sender_drop(&tx);
 }

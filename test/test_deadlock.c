@@ -454,6 +454,8 @@ struct ring {
     _Atomic int refused;
     int n;
     bool is_last; /* the one with a deadline would close the ring */
+    bool in_turn; /* they drop each other one after another */
+    _Atomic int begun, drops;
 };
 
 struct link {
@@ -596,6 +598,53 @@ TEST("a job may drop one that joins it")
         check_msg(rc == 5 || rc == HAFT_ESTALE, "%s", haft_errname(rc));
         check_int(haft_join(&ring.handles[1]), ==, HAFT_ESTALE);
     }
+}
+
+static int drops_the_next(struct link *link)
+{
+    struct ring *ring = link->ring;
+    HAFT_SHIELD;
+    atomic_fetch_add(&ring->begun, 1);
+    until(atomic_load(&ring->go) > (ring->in_turn ? link->place : 0));
+    haft_handle next = ring->handles[(link->place + 1) % ring->n];
+    haft_drop(&next);
+    check(haft_is_null(next));
+    return 0;
+}
+
+static void count_drop(void *object)
+{
+    const struct link *link = object;
+    atomic_fetch_add(&link->ring->drops, 1);
+}
+
+/* Each is let go by the one before it, at once or in turn: the last one finds that it would wait for itself. */
+static void run_drops(int n, haft_kind kind, bool in_turn)
+{
+    struct ring ring = { .n = n, .in_turn = in_turn };
+    for (int i = 0; i < n; i++)
+        ring.handles[i] = haft_spawn(drops_the_next, (&(struct link){ &ring, i }), .kind = kind, .drop = count_drop);
+    until(atomic_load(&ring.begun) == n);
+    for (int i = 0; i < n && in_turn; i++) {
+        atomic_store(&ring.go, i + 1);
+        haft_handle next = ring.handles[(i + 1) % n];
+        until(i + 1 == n || (haft__load_relaxed(&haft__job_of_handle(&next)->record.state) & HAFT__AWAITED) != 0);
+    }
+    atomic_store(&ring.go, n);
+    until(atomic_load(&ring.drops) == n);
+    for (int i = 0; i < n; i++) {
+        until(haft_is_finished(ring.handles[i]));
+        check_int(haft_join(&ring.handles[i]), ==, HAFT_ESTALE);
+    }
+}
+
+TEST_FROM_EVERY_CALLER("jobs that drop each other in a ring all end, and each gives its frame to .drop once")
+{
+    for_each_kind(kind)
+        for (int n = 2; n <= 5; n++)
+            for (int in_turn = 0; in_turn < 2; in_turn++)
+                for (size_t i = 0; i < (in_turn ? 1 : rounds(4, 200)); i++)
+                    run_drops(n, kind, in_turn);
 }
 
 #ifdef HAFT_CHECKED

@@ -88,19 +88,13 @@ static void drop_and_panic(void *object)
     haft_panic("in .drop");
 }
 
-static int drop_it(haft_shared *s)
-{
-    haft_shared_drop(s);
-    return 0;
-}
-
-TEST_FROM_EVERY_CALLER("a .drop that panics is its caller's panic, and the memory is gone all the same")
+TEST_FROM_EVERY_CALLER("a .drop that panics is reported and is nobody's panic, and the memory is gone all the same")
 {
     silence_panics();
     int number = 1;
     haft_shared s;
     check_int(haft_shared_new(&s, &number, .drop = drop_and_panic), ==, 0);
-    check_int(haft_catch(drop_it, &s, NULL), ==, HAFT_EPANIC);
+    haft_shared_drop(&s);
     check_ptr(haft_shared_get(&s), ==, NULL);
 }
 

@@ -88,7 +88,7 @@ HAFT_API_ int haft_receiver_clone_raw(const void *from, void *to);
  * sent and then HAFT_ECLOSED. tx is null afterwards; nothing happens on a null one. Never suspends. */
 HAFT_API_ void haft_sender_drop(void *tx);
 /* haft_receiver_drop(&rx): gives the receiver back. When the last one is gone, senders get HAFT_ECLOSED and what was sent
- * goes to .drop, which may suspend, shielded; a panic of .drop is raised once all values were dropped. */
+ * goes to .drop, on the caller. */
 HAFT_API_ void haft_receiver_drop(void *rx);
 
 /* haft_sender_downgrade(&tx, &weak): a weak sender, which does not keep the channel open; tx stays. Never suspends.

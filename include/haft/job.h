@@ -41,7 +41,9 @@ typedef struct haft_abort_handle {
     uint64_t id_;
 } haft_abort_handle;
 
-/* How a job is to be started; zero is every option's default. */
+/* How a job is to be started; zero is every option's default. A .drop, here and wherever there is one, may wait: it runs
+ * shielded from abort and deadlines of whoever happens to run it. A panic of it is reported to the hook and is nobody's: what
+ * it was called by goes on. */
 typedef struct haft_spawn_options {
     size_t size_;          /* sizeof(haft_spawn_options), so that options can be added later */
     const char *place_;    /* where the spawn stands */
@@ -127,12 +129,12 @@ HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const c
  * that the handle carries. In all these cases h is null. Returns HAFT_ECANCELED or HAFT_ETIMEDOUT if the caller was
  * aborted or its deadline passed: nothing has happened, h is still owned. HAFT_ESTALE: h is null or was spent by
  * another copy; HAFT_EBUSY: another copy is joining now; HAFT_EDEADLK: the job is the caller, or it joins, itself or over
- * others, the caller; HAFT_EINVAL: the frame has another size, or h came from haft_self(); h is unchanged. A code passed on from an inner join may look like
- * one of these: haft_is_null(h), or haft_join_outcome, tells.
+ * others, the caller; HAFT_EINVAL: the frame has another size, or h came from haft_self(); h is unchanged. A code passed
+ * on from an inner join may look like one of these: haft_is_null(h), or haft_join_outcome, tells.
  *
  * A ring of joins (A joins B, which joins C, which joins A) is refused to the one that would close it; the checked build
- * spells it out on standard error, and also finds rings that go through locks and calls of actors. Joins with a deadline, jobs that were aborted, and rings of more than 64 are left out.
- * A program in which everything waits and nothing can wake any of it is reported on standard error, in every build.
+ * spells it out on standard error, and also finds rings that go through locks and calls of actors. Joins with a deadline,
+ * those that an abort is about to end, and rings of more than 64 are left out. A program in which everything waits and nothing can wake any of it is reported on standard error, in every build.
  *
  * Suspends. From any thread and any job. Semantics: Rust's JoinHandle, with the frame for the value. */
 HAFT_API_ int haft_join_raw(haft_handle *h, void *frame, size_t size);

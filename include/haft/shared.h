@@ -48,8 +48,8 @@ static inline void *haft_shared_get(const haft_shared *s)
 /* Makes *out another owner of the same value. 0; HAFT_EINVAL: s is none, and so is *out. Never suspends. */
 HAFT_API_ int haft_shared_clone(const haft_shared *s, haft_shared *out);
 
-/* Ends an ownership; *s is none afterwards. The last one gives the value to .drop, on the caller, which may suspend or
- * panic as .drop does. Nothing happens on none. Fits HAFT_DEFER. */
+/* Ends an ownership; *s is none afterwards. The last one gives the value to .drop, on the caller, which suspends if .drop
+ * does. Nothing happens on none. Fits HAFT_DEFER. */
 HAFT_API_ void haft_shared_drop(haft_shared *s);
 
 /* Makes *out a weak reference, which keeps the value's memory, not the value. 0; HAFT_EINVAL as above. Never

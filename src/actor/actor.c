@@ -34,34 +34,8 @@ void haft__actor_unref(haft__actor *a)
     if (!a->is_state_gone) /* the last server never began, for want of memory, and the owner had gone */
         haft__actor_dispose(a);
     if (a->outcome.panic.payload != NULL)
-        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
+        haft__drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
     free_actor(a);
-}
-
-typedef struct drop_call {
-    haft_drop_fn *drop;
-    void *object;
-} drop_call;
-
-#if defined(__clang__)
-__attribute__((no_sanitize("function")))
-#endif
-static void
-call_drop(void *argument)
-{
-    drop_call *call = argument;
-    call->drop(call->object);
-}
-
-void haft__actor_drop_object(haft_drop_fn *drop, void *object)
-{
-    drop_call call = { drop, object };
-    haft__root *me = haft__here_always()->root;
-    haft__shield shield = haft__shield_raise(me);
-    haft__panic *panic = haft__catch_call(me, call_drop, &call);
-    haft__shield_lower(me, shield);
-    if (panic != NULL)
-        haft__panic_free(panic);
 }
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
@@ -415,7 +389,7 @@ static int take_over(haft__actor *a, void *state, size_t size, haft_outcome *out
         *out = a->outcome;
         a->outcome.panic.payload = NULL;
     } else if (a->outcome.panic.payload != NULL) { /* here, where user code may run, and not with the last end */
-        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
+        haft__drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &a->outcome.panic);
     }
     haft__lock_acquire(&a->lock);
     a->is_owner_gone = true;

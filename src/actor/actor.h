@@ -325,7 +325,5 @@ void haft__actor_unref(haft__actor *a);
 int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_options *options);
 /* Lets go of an actor that could not be started, but for some servers, which end. The state is still the caller's. */
 void haft__actor_never_was(haft__actor *a);
-/* Calls drop(object) shielded and behind a wall. The panic is reported; it has nowhere to go. */
-void haft__actor_drop_object(haft_drop_fn *drop, void *object);
 
 #endif

@@ -120,7 +120,7 @@ void haft__child_retire(haft__child *c)
     if (actor != NULL)
         haft__actor_unref(actor);
     if (c->drop != NULL && c->size != 0)
-        haft__actor_drop_object(c->drop, c->template);
+        haft__drop_object(c->drop, c->template);
     c->drop = NULL;
 }
 
@@ -193,7 +193,7 @@ void haft__child_reap(haft__child *c)
         return;
     haft__job_reap(job, NULL, 0, &out);
     if (out.panic.payload != NULL && out.panic.payload_drop != NULL)
-        haft__actor_drop_object(out.panic.payload_drop, out.panic.payload);
+        haft__drop_object(out.panic.payload_drop, out.panic.payload);
     out.panic.payload = NULL;
     out.panic.payload_drop = NULL;
     haft__lock_acquire(&c->sup->lock);
@@ -257,7 +257,7 @@ static void ask(haft__child *c, bool for_good)
     else if (c->actor != NULL)
         haft__actor_pause(c->actor);
     else if (c->stop != NULL)
-        haft__actor_drop_object(c->stop, c->template);
+        haft__drop_object(c->stop, c->template);
 }
 
 /* Takes out one who waits for a removal and belongs to that child, or null. The lock is held. */

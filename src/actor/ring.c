@@ -108,6 +108,6 @@ bool haft__actor_begin_wait(haft__actor_wait *wait, haft__actor *a, const haft__
                                .party = pool_waited_for,
                                .closes = kind == END ? a : NULL,
                                .room_in = kind == ROOM ? a : NULL,
-                               .heeds_abort = true };
+                               .heeds_abort = me->shields == 0 };
     return haft__edge_enter(&wait->edge, me);
 }

@@ -54,9 +54,9 @@ static void forget_abort(haft__root *me)
 static void take_fresh_state(haft__actor *a, haft__panic *panic)
 {
     if (panic != NULL)
-        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
+        haft__drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
     if (a->state_drop != NULL)
-        haft__actor_drop_object(a->state_drop, a->state);
+        haft__drop_object(a->state_drop, a->state);
     haft__copy(a->state, a->child->template, a->state_size);
 }
 

@@ -280,7 +280,7 @@ static haft__panic *serve_call(haft__server *s, haft__root *me, haft__message *m
     } else if (drop != NULL && r.size != 0) {
         /* The caller has left, and its frame is ours. */
         haft__lock_release(&a->lock);
-        haft__actor_drop_object(drop, r.frame);
+        haft__drop_object(drop, r.frame);
         haft__lock_acquire(&a->lock);
     }
     return panic;
@@ -289,7 +289,7 @@ static haft__panic *serve_call(haft__server *s, haft__root *me, haft__message *m
 static void drop_frame(const haft__message *m)
 {
     if (m->drop != NULL && m->size != 0)
-        haft__actor_drop_object(m->drop, m->frame);
+        haft__drop_object(m->drop, m->frame);
 }
 
 static haft__panic *serve_cast(haft__server *s, haft__root *me, haft__message *m)
@@ -402,7 +402,7 @@ void haft__actor_dispose(haft__actor *a)
 {
     dispose_of_messages(a);
     if (!a->is_state_gone && a->state_drop != NULL)
-        haft__actor_drop_object(a->state_drop, a->state);
+        haft__drop_object(a->state_drop, a->state);
     a->is_state_gone = true;
 }
 
@@ -427,7 +427,7 @@ static void end(haft__server *s, bool ends, haft__panic *panic)
     a->is_worker_done = is_last;
     haft__lock_release(&a->lock);
     if (is_owner_gone && panic != NULL) /* nobody can ask for its payload any more */
-        haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &panic->info);
+        haft__drop_object((haft_drop_fn *)(void (*)(void))haft_panic_drop, &panic->info);
     if (is_last && is_owner_gone)
         haft__actor_dispose(a);
 }
@@ -435,7 +435,7 @@ static void end(haft__server *s, bool ends, haft__panic *panic)
 /* A panic that is nobody's outcome. */
 static void forget(haft__panic *panic)
 {
-    haft__actor_drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
+    haft__drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, panic);
 }
 
 int haft__actor_serve(haft__server **frame)

@@ -255,38 +255,18 @@ void(haft_weak_sender_drop)(void *weak)
         haft__channel_leave(c);
 }
 
-struct dropping {
-    haft__channel *channel;
-    unsigned char *value;
-};
-
-static void drop_value(void *argument)
+/* Gives every value that is left to .drop, where it lies: nobody takes or gives any more. */
+static void drop_values(haft__channel *c)
 {
-    const struct dropping *d = argument;
-    d->channel->drop(d->value);
-}
-
-/* Gives every value that is left to .drop, where it lies: nobody takes or gives any more. Returns the first panic. */
-static haft__panic *drop_values(haft__channel *c)
-{
-    haft__panic *first = NULL;
-    haft__root *me = haft__here_always()->root;
-    haft__shield shield = haft__shield_raise(me);
     haft__lock_acquire(&c->lock);
     while (c->length != 0) {
-        struct dropping d = { .channel = c, .value = haft__channel_front(c) };
+        void *value = haft__channel_front(c);
         haft__lock_release(&c->lock);
-        haft__panic *panic = haft__catch_call(me, drop_value, &d);
-        if (first == NULL)
-            first = panic;
-        else if (panic != NULL)
-            haft__panic_free(panic);
+        haft__drop_object(c->drop, value);
         haft__lock_acquire(&c->lock);
         haft__channel_pop(c);
     }
     haft__lock_release(&c->lock);
-    haft__shield_lower(me, shield);
-    return first;
 }
 
 void(haft_receiver_drop)(void *rx)
@@ -302,10 +282,9 @@ void(haft_receiver_drop)(void *rx)
     if (is_last)
         haft__channel_settle(c);
     haft__lock_release(&c->lock);
-    haft__panic *panic = is_last && has_values && c->drop != NULL ? drop_values(c) : NULL;
+    if (is_last && has_values && c->drop != NULL)
+        drop_values(c);
     haft__channel_leave(c);
-    if (panic != NULL)
-        haft__panic_raise(haft__here_or_null()->root, panic);
 }
 
 void haft_channel_close_raw(const void *end)

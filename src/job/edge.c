@@ -363,7 +363,9 @@ static uint32_t job_number(const haft__edge *edge)
     return is_over ? 0 : haft__record_index(edge->job);
 }
 
-haft__edge haft__edge_to_job(const char *what, haft__record *job, uint32_t generation)
+haft__edge haft__edge_to_job(const char *what, haft__record *job, uint32_t generation, const haft__root *me)
 {
-    return (haft__edge){ .what = what, .whose = job_number, .heeds_abort = true, .job = job, .generation = generation };
+    return (haft__edge){
+        .what = what, .whose = job_number, .heeds_abort = me->shields == 0, .job = job, .generation = generation
+    };
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Who waits for whom, to find rings. A wait that only other jobs or threads can end, without a deadline, is noted as
- * an edge, which lies on the waiter's stack: in every build the waits of the workers of actors and pools for others, in the
- * checked build also those of all others for actors, pools, joins, mutexes and locks for readers and writers. Rings of joins
- * alone are found without notes: see job/ring.c. A semaphore, a channel or a select is nobody's, and no edge. */
+ * an edge, which lies on the waiter's stack: in every build the waits of the workers of actors and pools for others, and joins
+ * under a shield, which are haft_drop's; in the checked build also those of all others for actors, pools, joins, mutexes and
+ * locks for readers and writers. Rings of other joins alone are found without notes: see job/ring.c. A semaphore, a channel or a select is nobody's, and no edge. */
 #ifndef HAFT_JOB_EDGE_H
 #define HAFT_JOB_EDGE_H
 
@@ -58,8 +58,8 @@ typedef struct haft__edge {
     unsigned enough;
 } haft__edge;
 
-/* An edge to a job, which may end meanwhile. */
-haft__edge haft__edge_to_job(const char *what, haft__record *job, uint32_t generation);
+/* An edge to a job, which may end meanwhile, of a caller who heeds an abort unless he is shielded. */
+haft__edge haft__edge_to_job(const char *what, haft__record *job, uint32_t generation, const haft__root *me);
 
 /* Notes that the caller waits. False: that would close a ring; it was spelled out in the checked build, and nothing is
  * noted. No lock is held; the object's, whatever it is, cannot be asked under the lock of the edges. */

@@ -147,8 +147,8 @@ static inline void haft__job_recycle_from(haft__thread *here, haft__job *job)
 }
 /* The same for one that was counted but will never end: it is uncounted. */
 void haft__job_unmake(haft__job *job);
-/* Gives the frame to .drop if there is one. */
-void haft__job_drop_frame(haft__job *job);
+/* Disposes of what a job leaves that has ended, or never began: its panic, and its frame unless a joiner took it. */
+void haft__job_dispose(haft__job *job);
 
 /* --- Running and ending (job/run.c) --- */
 
@@ -286,6 +286,9 @@ _Noreturn void haft__panic_raise(haft__root *root, haft__panic *panic);
 /* Makes and reports a panic of the job that runs here, without raising it. */
 haft__panic *haft__panic_new(const char *file, int line, const char *message);
 void haft__panic_free(haft__panic *panic);
+/* Gives an object to a dropper of the user's: shielded, and behind a wall. A panic of it is reported and nobody's: whoever
+ * happens to be the last has not asked for it, and has more to do. */
+void haft__drop_object(haft_drop_fn *drop, void *object);
 /* What it says; the payload is the caller's. */
 haft_panic_info haft__panic_take(haft__panic *panic);
 /* Adds one to the end of a chain by `next`. Where memory was short some of a chain's panics may be left out, not all. */

@@ -51,17 +51,6 @@ int haft__job_code(const haft__job *job)
     }
 }
 
-static void dispose(void *argument)
-{
-    haft__job *job = argument;
-    haft__panic *panic = job->record.end == HAFT_PANICKED ? job->panic : NULL;
-    job->record.end = HAFT_RETURNED;
-    if (panic != NULL)
-        haft__panic_free(panic);
-    if ((job->record.flags & HAFT__MOVED_OUT) == 0)
-        haft__job_drop_frame(job);
-}
-
 int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out)
 {
     if (haft__load_relaxed(&job->record.kind) == HAFT__KIND_THREAD)
@@ -73,15 +62,9 @@ int haft__job_reap(haft__job *job, void *frame, size_t size, haft_outcome *out)
         haft__copy(frame, haft__job_frame(job), size);
         job->record.flags |= HAFT__MOVED_OUT;
     }
-    if (__builtin_expect(job->drop == NULL && job->record.end != HAFT_PANICKED, 1)) {
-        haft__job_recycle(job);
-        return rc;
-    }
-    /* The user's droppers may panic; that is the caller's panic, once the job is gone. */
-    haft__panic *panic = haft__catch_call(haft__here_always()->root, dispose, job);
+    if (__builtin_expect(job->drop != NULL || job->record.end == HAFT_PANICKED, 0))
+        haft__job_dispose(job);
     haft__job_recycle(job);
-    if (panic != NULL)
-        haft__panic_raise(haft__here_or_null()->root, panic);
     return rc;
 }
 
@@ -221,18 +204,24 @@ static inline int wait_claimed(haft__job *job, haft__root *me)
     return 0;
 }
 
-/* wait_claimed, noted in the checked build. HAFT_EDEADLK: it would close a ring of waits; the claim is given back. */
-static inline int wait_noted(haft__job *job, haft__root *me)
+/* wait_claimed, noted. HAFT_EDEADLK: it would close a ring of waits; the claim is given back. */
+static __attribute__((noinline)) int wait_as_edge(haft__job *job, haft__root *me)
 {
-    if (!HAFT__NOTES_ALL_WAITS || me->deadline != INT64_MAX)
-        return wait_claimed(job, me);
     uint32_t generation = haft__generation(haft__load_relaxed(&job->record.state));
-    haft__edge edge = haft__edge_to_job("the end of", &job->record, generation);
+    haft__edge edge = haft__edge_to_job("the end of", &job->record, generation, me);
     if (!haft__edge_enter(&edge, me))
         return haft__job_give_up(job) ? HAFT_EDEADLK : 0;
     int rc = wait_claimed(job, me);
     haft__edge_leave(&edge);
     return rc;
+}
+
+/* The same, noted in the checked build, and, because job/ring.c does not see it, under a shield: haft_drop's. */
+static inline int wait_noted(haft__job *job, haft__root *me)
+{
+    if (me->deadline == INT64_MAX && (HAFT__NOTES_ALL_WAITS || __builtin_expect(me->shields != 0, 0)))
+        return wait_as_edge(job, me);
+    return wait_claimed(job, me);
 }
 
 /* The one way to join. With try, HAFT_EAGAIN instead of waiting. *own is true if the code is the caller's own. */
@@ -287,8 +276,9 @@ static inline int claim_plainly(haft__job *job, uint64_t id, haft__root *me, con
     uint64_t state = haft__load_relaxed(&job->record.state);
     if (__builtin_expect((state & ~(uint64_t)(HAFT__WATCHED | HAFT__TOKEN)) != id << HAFT__GENERATION_SHIFT, 0))
         return HAFT_EAGAIN;
-    if (me->stack == NULL || &job->record == me->record || me->deadline != INT64_MAX || haft__is_aborted_here(me) ||
-        haft__load_relaxed(&me->record->word) != HAFT__RUNNING || !haft__is_task(&job->record))
+    if (me->stack == NULL || &job->record == me->record || me->deadline != INT64_MAX || me->shields != 0 ||
+        haft__is_aborted_here(me) || haft__load_relaxed(&me->record->word) != HAFT__RUNNING ||
+        !haft__is_task(&job->record))
         return HAFT_EAGAIN;
     uint64_t claimed = state | ((uint64_t)me->index << HAFT__JOINER_SHIFT) | HAFT__CLAIMED | HAFT__AWAITED;
     if (!exchange_for_claim(job, &state, claimed))
@@ -382,7 +372,7 @@ void haft_drop(haft_handle *h)
         return;
     if (h->slot_ != NULL) {
         haft__here_always();
-        HAFT_SHIELD; /* as a block, because a dropper may panic */
+        HAFT_SHIELD;
         haft_abort(*h);
         int rc;
         /* Busy: another copy joins now. It takes the job, or gives up and leaves it to this one. */

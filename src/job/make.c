@@ -39,10 +39,14 @@ void haft__job_unmake(haft__job *job)
     haft__runtime_uncount(runtime);
 }
 
-void haft__job_drop_frame(haft__job *job)
+void haft__job_dispose(haft__job *job)
 {
-    if (job->drop != NULL && job->record.frame_size != 0 && (job->record.flags & HAFT__LOAN) == 0)
-        job->drop(haft__job_frame(job));
+    if (job->record.end == HAFT_PANICKED) {
+        job->record.end = HAFT_RETURNED;
+        haft__drop_object((haft_drop_fn *)(void (*)(void))haft__panic_free, job->panic);
+    }
+    if (job->drop != NULL && job->record.frame_size != 0 && (job->record.flags & (HAFT__LOAN | HAFT__MOVED_OUT)) == 0)
+        haft__drop_object(job->drop, haft__job_frame(job));
 }
 
 static inline int place_frame(haft__job *job, const haft__job_spec *spec)

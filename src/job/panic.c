@@ -287,6 +287,34 @@ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *out)
     return HAFT_EPANIC;
 }
 
+/* --- Droppers ----------------------------------------------------------------------------------------------------- */
+
+typedef struct drop_call {
+    haft_drop_fn *drop;
+    void *object;
+} drop_call;
+
+#if defined(__clang__)
+__attribute__((no_sanitize("function")))
+#endif
+static void
+call_drop(void *argument)
+{
+    drop_call *call = argument;
+    call->drop(call->object);
+}
+
+void haft__drop_object(haft_drop_fn *drop, void *object)
+{
+    drop_call call = { drop, object };
+    haft__root *me = haft__here_always()->root;
+    haft__shield shield = haft__shield_raise(me);
+    haft__panic *panic = haft__catch_call(me, call_drop, &call);
+    haft__shield_lower(me, shield);
+    if (panic != NULL)
+        haft__panic_free(panic);
+}
+
 /* --- Defers ------------------------------------------------------------------------------------------------------- */
 
 #if defined(__clang__)

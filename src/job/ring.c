@@ -9,7 +9,8 @@
  * once the last one to claim sees it whole. Several may see it: then each takes its claim back under one lock, looks
  * again, and only the first is refused.
  *
- * An aborted job is no part of a ring: its join is refused, or it is shielded, which nobody else can see. Nor is a wait
+ * An aborted job is no part of a ring: its join is refused, or it is shielded, which nobody can see here. So whoever
+ * joins under a shield, as haft_drop does, is in the table of edges, too, where rings of such joins are found. Nor is a wait
  * with a deadline, a haft_wait, a scope, a set, or more than LONGEST joins; if such a ring stops the whole
  * program, that is reported by src/check. */
 #include "job/job.h"

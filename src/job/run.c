@@ -66,33 +66,6 @@ void haft__job_run_body(haft__job *job, haft__root *root)
     run_body(job, root);
 }
 
-static void dispose(void *argument)
-{
-    haft__job *job = argument;
-    haft__panic *panic = job->record.end == HAFT_PANICKED ? job->panic : NULL;
-    job->record.end = HAFT_RETURNED;
-    if (panic != NULL)
-        haft__panic_free(panic);
-    haft__job_drop_frame(job);
-}
-
-/* Disposes of what a detached job leaves, where it ran. A panic of the user's own dropper was reported; nobody else can
- * take it. */
-static void dispose_detached(haft__job *job, haft__root *root)
-{
-    if (root == NULL) { /* it never ran, so there is only the frame */
-        haft__job_drop_frame(job);
-        return;
-    }
-    if (job->drop == NULL && job->record.end != HAFT_PANICKED)
-        return;
-    haft__shield shield = haft__shield_raise(root);
-    haft__panic *panic = haft__catch_call(root, dispose, job);
-    haft__shield_lower(root, shield);
-    if (panic != NULL)
-        haft__panic_free(panic);
-}
-
 /* haft__job_end for a task that has an owner and no watchers, at its root: what comes after is the root's, so a joiner
  * that is woken may follow on this worker at once. False: nothing was done, it is another end. */
 static inline bool end_plain_task(haft__job *job)
@@ -144,7 +117,7 @@ void haft__job_end(haft__job *job)
             /* Nobody claims a detached job, so nothing can come between. Acquire: partner of the release in haft_detach;
              * the dropper sees what was done before. */
             haft__load_acquire(&job->record.state);
-            dispose_detached(job, root);
+            haft__job_dispose(job);
             dropped = true;
             state = haft__load_relaxed(&job->record.state);
         }

@@ -62,11 +62,6 @@ static void end_weak(void *value)
         haft__os->release(block_of(value)->memory);
 }
 
-static void dispose(void *value)
-{
-    block_of(value)->drop(value);
-}
-
 void haft_shared_drop(haft_shared *s)
 {
     void *value = s->value_;
@@ -74,11 +69,9 @@ void haft_shared_drop(haft_shared *s)
     /* Acquire and release: what the other owners did with the value is before its end. */
     if (value == NULL || haft__fetch_sub_acq_rel(&block_of(value)->owners, 1) != 1)
         return;
-    haft__root *me = haft__me();
-    haft__panic *panic = block_of(value)->drop != NULL ? haft__catch_call(me, dispose, value) : NULL;
+    if (block_of(value)->drop != NULL)
+        haft__drop_object(block_of(value)->drop, value);
     end_weak(value);
-    if (panic != NULL)
-        haft__panic_raise(me, panic);
 }
 
 int haft_shared_downgrade(const haft_shared *s, haft_shared_weak *out)
