@@ -17,18 +17,21 @@
 #include <unistd.h>
 
 enum {
-    MOST_JOBS = 1024,   /* for -j */
-    PIECE = 32,         /* paths that a job is given */
-    SORT_ALONE = 8192,  /* lines that are not worth another job */
-    INTERRUPTED = 130,  /* exit statuses: of a program that a SIGINT has ended, */
-    OUT_OF_TIME = 124,  /* and that of timeout(1) */
-    STACK = 256 * 1024, /* libc's regular expressions ask for more than a task's usual 64 KiB */
+    MOST_JOBS = 1000,      /* for -j; a runtime takes 1,024 workers */
+    PIECE = 32,            /* paths that a job is given */
+    SORT_ALONE = 8192,     /* lines that are not worth another job */
+    INTERRUPTED = 130,     /* exit statuses: of a program that a SIGINT has ended, */
+    OUT_OF_TIME = 124,     /* and that of timeout(1) */
+    STACK = 256 * 1024,    /* libc's regular expressions ask for more than a task's usual 64 KiB, */
+    STACK_OF_GROUP = 1024, /* and for so much more for each group in another */
+    MOST_GROUPS = 4096,
 };
 
 struct run {
     const char *pattern;
     bool extended, name_arguments, show_progress, failed;
     size_t jobs;
+    size_t stack_size;     /* of whoever compiles or searches */
     int64_t timeout;       /* INT64_MAX: none */
     bool is_left;          /* a piece hangs in a read */
     struct text backlog;   /* paths that no job was given yet */
@@ -121,7 +124,7 @@ static int hand_out(struct run *r, haft_set *set)
     struct piece p;
     int rc = 0;
     while (rc == 0 && r->backlog.len > 0 && haft_set_len(set) < 2 * r->jobs && take(r, &p)) {
-        rc = haft_set_spawn(set, walk, &p, .name = "walk", .stack_size = r->extended ? STACK : 0);
+        rc = haft_set_spawn(set, walk, &p, .name = "walk", .stack_size = r->stack_size);
         if (rc == 0)
             continue;
         if (!is_told_to_stop(rc)) {
@@ -306,7 +309,9 @@ static bool read_seconds(const char *text, int64_t *out)
 
 int main(int argc, char **argv)
 {
-    struct run r = { .jobs = haft_cpu_count(), .show_progress = isatty(STDERR_FILENO), .timeout = INT64_MAX };
+    struct run r = { .jobs = haft_cpu_count() < MOST_JOBS ? haft_cpu_count() : MOST_JOBS,
+                     .show_progress = isatty(STDERR_FILENO),
+                     .timeout = INT64_MAX };
     static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { 0 } };
     char *rest;
     for (int option; (option = getopt_long(argc, argv, "Ej:", options, NULL)) != -1;) {
@@ -320,6 +325,10 @@ int main(int argc, char **argv)
     if (optind == argc)
         return usage();
     r.pattern = argv[optind++];
+    size_t groups = 0;
+    for (const char *p = r.pattern; r.extended && (p = strchr(p, '(')) != NULL; p++)
+        groups++;
+    r.stack_size = r.extended ? STACK + groups * STACK_OF_GROUP : 0;
     r.name_arguments = argc - optind > 1;
     if (optind == argc)
         path_add(&r.backlog, FOUND_HERE, NULL, ".");
@@ -329,7 +338,11 @@ int main(int argc, char **argv)
     }
     const char *why = "out of memory";
     r.spare = calloc(2 * r.jobs, sizeof(struct search *));
-    struct search *first = r.spare != NULL ? search_new(r.pattern, r.extended, &why) : NULL;
+    struct search *first = NULL;
+    if (groups > MOST_GROUPS)
+        why = "regular expression too big";
+    else if (r.spare != NULL)
+        first = search_new(r.pattern, r.extended, &why);
     int rc = 0;
     if (first == NULL) {
         fprintf(stderr, "hgrep: %s\n", why);
@@ -337,8 +350,10 @@ int main(int argc, char **argv)
     } else {
         r.spare[r.n_spare++] = first;
         /* One more than can hang in a read, for the first job. */
-        rc = haft_run(run, &r, .workers = (unsigned)r.jobs + 1);
+        rc = haft_run(run, &r, .workers = (unsigned)r.jobs + 1, .stack_size = r.stack_size);
     }
+    if (rc == -EPIPE) /* whoever read it has had enough; haft's threads do not die of that */
+        raise(SIGPIPE);
     int status = conclude(&r, rc);
     while (r.n_spare > 0)
         search_drop(&r.spare[--r.n_spare]);

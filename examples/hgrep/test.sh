@@ -4,7 +4,7 @@
 # Compares hgrep with grep -rnI | sort on a made-up tree of odd files, names and patterns: what is printed, what is said
 # on standard error, and the exit status. HAFT_BUILD is the build directory. Ends with "N passed, N failed, N skipped".
 #
-# shellcheck disable=SC1003
+# shellcheck disable=SC1003,SC2016
 LC_ALL=C
 export LC_ALL
 unset GREP_COLORS POSIXLY_CORRECT
@@ -107,8 +107,24 @@ for pattern in needle '' '^' '$' '^$' '.' '^.' '.$' 'need.*' '^needle$' 'nee|ab'
     "$(printf '\377.')" "$(printf '[\200-\377]n')"; do
     same E -- "$pattern" tree
 done
-same E '(' tree
-same E 'needle\' tree
+for pattern in '(' 'needle\' '(a|{)' 'a{2,1}' 'a{99999}' '[:alpha:]' 'x[^:alpha:]' '[' '[:' '[[:foo:]]' "(a${NL}b)" "[a${NL}b]" \
+    "a\\${NL}b" "(a)x${NL}(b)\\1\\2"; do
+    same E -- "$pattern" tree
+done
+# A brace that begins no interval, and an interval with nothing before it.
+for pattern in '{' '^{' '{}' '{n' '{needle}' '{{' '{\}' 'x|{' '({n)' '{1' '^{1' '{2,1}' '{99999' 'e{1,2' \
+    '{1}n' '^{1}n' '(^{1}n)' '\b{2}' '${1}' '{,}' 'x|{1}' 'e{,2}' '[{]' '[^{]n' 'x|{{2,1}' '(n|{{)'; do
+    same E -- "$pattern" tree
+done
+# Each line by itself: what it refers back to is counted there.
+for pattern in "(n)x${NL}(b)\\1" "(b)\\1${NL}(x)\\1${NL}plain" "(.)\\1${NL}" '[:a]' '[]:a:]' \
+    '[:a[:digit:]:]' '[[.a.]]' '[[=a=]x]' '[a[.].]]'; do
+    same E -- "$pattern" tree
+done
+# Groups within groups take stack.
+for depth in 100 1000 4000; do
+    same E "$(printf "%${depth}s" '' | tr ' ' '(')needle$(printf "%${depth}s" '' | tr ' ' ')')" tree
+done
 
 # --- Paths ----------------------------------------------------------------------------------------------------------
 
@@ -220,6 +236,26 @@ else
 fi
 chmod 755 tree/locked
 
+# Whoever reads the output may stop, and then nothing more is said.
+yes needle | head -n 100000 >many
+if env --default-signal=PIPE true 2>/dev/null; then
+    { env --default-signal=PIPE "$HGREP" needle many 2>"$DIR/got.err"; echo $? >"$DIR/got.rc"; } | head -n 1 >"$DIR/got"
+    if [ "$(cat "$DIR/got")" = 100000:needle ] && [ "$(cat "$DIR/got.rc")" -eq 141 ] && [ ! -s "$DIR/got.err" ]; then
+        pass
+    else
+        fail "a pipe that nobody reads: $(cat "$DIR/got.rc" "$DIR/got.err")"
+    fi
+else
+    skip "SIGPIPE: no env --default-signal"
+fi
+rm many
+
+# As many jobs as it takes.
+"$HGREP" -j 1000 needle tree/no-newline other >"$DIR/got" 2>"$DIR/got.err"
+rc=$?
+grep -rnIF needle tree/no-newline other | sort >"$DIR/want"
+if [ $rc -eq 0 ] && cmp -s "$DIR/want" "$DIR/got" && [ ! -s "$DIR/got.err" ]; then pass; else fail "-j 1000: $rc"; fi
+
 # Output that cannot be written is an error.
 if [ -w /dev/full ]; then
     "$HGREP" needle other >/dev/full 2>"$DIR/got.err"
@@ -317,7 +353,7 @@ if [ $rc -eq 0 ] && cmp -s "$DIR/want" "$DIR/got" && [ ! -s "$DIR/got.err" ]; th
 
 # --- The command line -----------------------------------------------------------------------------------------------
 
-for bad in '' '-j' '-j 0 x' '-j -1 x' '-j 9999999 x' '-j 2x x' '-j 99999999999999999999 x' '-Q x' \
+for bad in '' '-j' '-j 0 x' '-j -1 x' '-j 1001 x' '-j 9999999 x' '-j 2x x' '-j 99999999999999999999 x' '-Q x' \
     '--timeout' '--timeout x' '--timeout -1 x' '--timeout 1s x'; do
     # shellcheck disable=SC2086
     "$HGREP" $bad >"$DIR/got" 2>"$DIR/got.err" </dev/null
