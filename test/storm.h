@@ -18,9 +18,9 @@
 
 /* --- frames that count their ends --------------------------------------------------------------------------------- */
 
-/* One byte for each frame there ever was: how many ends it has had. */
+/* For each frame there ever was how many ends it has had. Not bytes, which some processors do not add to atomically. */
 static struct {
-    _Atomic unsigned char *ends;
+    _Atomic unsigned *ends;
     size_t room;
     _Atomic size_t used;
     _Atomic size_t joined, dropped, refused, operations;
@@ -29,7 +29,7 @@ static struct {
 static void open_ledger(size_t room)
 {
     memset(&ledger, 0, sizeof ledger);
-    ledger.ends = calloc(room, 1);
+    ledger.ends = calloc(room, sizeof *ledger.ends);
     check_ptr(ledger.ends, !=, NULL);
     ledger.room = room;
 }
@@ -50,8 +50,8 @@ static void close_ledger(void)
 {
     size_t used = atomic_load(&ledger.used);
     for (size_t i = 0; i < used; i++)
-        check_msg(atomic_load(&ledger.ends[i]) == 1, "frame %zu of %zu has had %d ends", i, used,
-                  (int)atomic_load(&ledger.ends[i]));
+        check_msg(atomic_load(&ledger.ends[i]) == 1, "frame %zu of %zu has had %u ends", i, used,
+                  atomic_load(&ledger.ends[i]));
     check_int(atomic_load(&ledger.joined) + atomic_load(&ledger.dropped) + atomic_load(&ledger.refused), ==, used);
     free(ledger.ends);
 }

@@ -257,7 +257,7 @@ TEST("a runtime whose workers sleep keeps no other one from giving memory back")
 }
 
 static struct {
-    _Atomic bool is_asking;
+    _Atomic int is_asking; /* not a bool: some processors do not exchange bytes */
     _Atomic unsigned never, later;
 } meanwhile;
 

@@ -393,6 +393,27 @@ TEST_FROM_EVERY_CALLER("go:TestWaitGroupMisuse: more done than there was to do i
     check_int(haft_waitgroup_wait(&g), ==, 0);
 }
 
+static int adds_minus_one(haft_waitgroup *g)
+{
+    haft_waitgroup_add(g, (size_t)-1);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER("more than a waitgroup counts is a panic, and adds nothing")
+{
+    silence_panics();
+    haft_waitgroup g = HAFT_WAITGROUP_INIT;
+    haft_waitgroup_add(&g, 2);
+    check_int(haft_catch(adds_minus_one, &g, NULL), ==, HAFT_EPANIC);
+    haft_waitgroup_done(&g);
+    {
+        HAFT_TIMEOUT(0);
+        check_int(haft_waitgroup_wait(&g), ==, HAFT_ETIMEDOUT);
+    }
+    haft_waitgroup_done(&g);
+    check_int(haft_waitgroup_wait(&g), ==, 0);
+}
+
 TEST_FROM_EVERY_CALLER("one who waits for a waitgroup may be aborted or late, which changes nothing")
 {
     haft_waitgroup g = HAFT_WAITGROUP_INIT, *p = &g;

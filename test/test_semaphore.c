@@ -29,6 +29,23 @@ TEST_FROM_EVERY_CALLER("tokio:semaphore try_acquire: as many as there are, then 
     check_int(haft_sem_available(&s), ==, 2);
 }
 
+static int releases_too_many(haft_sem *s)
+{
+    haft_sem_release_many(s, 2);
+    return 0;
+}
+
+TEST_FROM_EVERY_CALLER(
+    "tokio:semaphore add_max_amount_permits, add_more_than_max_amount_permits: one too many is a panic")
+{
+    silence_panics();
+    haft_sem s = HAFT_SEM_INIT(SIZE_MAX - 1);
+    check_int(haft_catch(releases_too_many, &s, NULL), ==, HAFT_EPANIC);
+    check_int(haft_sem_available(&s) == SIZE_MAX - 1, ==, true);
+    haft_sem_release(&s);
+    check_int(haft_sem_available(&s) == SIZE_MAX, ==, true);
+}
+
 TEST_FROM_EVERY_CALLER("tokio:semaphore no_permits, zero: of no permits there are enough, unless closed")
 {
     haft_sem s = HAFT_SEM_INIT(0);

@@ -150,6 +150,9 @@ TEST_ON_A_VIRTUAL_CLOCK("what cannot tick is refused")
     check_int(haft_ticker_start(&t, -1, .missed = HAFT_TICK_SKIP), ==, HAFT_EINVAL);
     check_int(haft_ticker_start(&t, 1, .missed = (haft_missed_ticks)3), ==, HAFT_EINVAL);
     check_int(haft_ticker_start(&t, HAFT_S), ==, 0);
+    check_int(haft_ticker_start(&t, -HAFT_S), ==, HAFT_EINVAL);
+    check_int(haft_ticker_wait(&t), ==, HAFT_EINVAL); /* it is none now */
+    check_int(haft_ticker_start(&t, HAFT_S), ==, 0);
     haft_ticker_drop(&t);
     haft_ticker_drop(&t);
     check_int(haft_ticker_wait(&t), ==, HAFT_EINVAL);

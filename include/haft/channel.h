@@ -114,7 +114,7 @@ HAFT_API_ size_t haft_channel_capacity_raw(const void *end);
 
 /* HAFT_MOVE(&variable), in the place of the address of a value to be sent: once the send has succeeded the variable is
  * emptied (filled with zeros), so that nobody uses by accident what was handed over. A send that fails leaves it. */
-#define HAFT_MOVE(p) p, .move_ = true
+#define HAFT_MOVE(p) p, .move_ = HAFT_EMPTIES_(p)
 
 /* haft_send(&tx, &value)
  *
@@ -229,6 +229,12 @@ HAFT_API_ void haft_watch_receiver_drop(void *rx);
         _Static_assert(__builtin_types_compatible_p(__typeof__(a), __typeof__(b)),                                     \
                        "haft: the two ends are of channels that carry different types");                               \
         0;                                                                                                             \
+    }))
+#define HAFT_EMPTIES_(p)                                                                                               \
+    (__extension__({                                                                                                   \
+        _Static_assert(!HAFT_SAME_(&*(p), const __typeof__(*(p)) *),                                                   \
+                       "haft: HAFT_MOVE empties the variable, and this one is const: pass its address alone");         \
+        true;                                                                                                          \
     }))
 #define HAFT_CARRIES_(element, value)                                                                                  \
     ((void)__extension__({                                                                                             \

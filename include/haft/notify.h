@@ -77,7 +77,8 @@ typedef struct haft_waitgroup {
     size_t count_;
 } haft_waitgroup;
 
-/* n more things are to be done. To be called before they are begun, not by them. Never suspends. */
+/* n more things are to be done. To be called before they are begun, not by them. A panic of the caller's if that is more than
+ * a size_t holds. Never suspends. */
 HAFT_API_ void haft_waitgroup_add(haft_waitgroup *g, size_t n);
 
 /* One is done: to be called once for each. A panic of the caller's if none was left. Never suspends. */

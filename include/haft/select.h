@@ -84,8 +84,9 @@ HAFT_API_ int haft_select_raw(const haft_arm *arms, size_t n, haft_select_mode m
  *
  * HAFT_ON_RECV(&rx, &value): haft_recv.
  * HAFT_ON_SEND(&tx, &value): haft_send; HAFT_MOVE(&value) empties the variable if this is the arm.
- * HAFT_ON_JOIN(&h), HAFT_ON_JOIN(&h, &frame): haft_join; its result is the job's. The handle is claimed while the select
- * waits, so that another join meanwhile is HAFT_EBUSY, and given back if another arm takes effect.
+ * HAFT_ON_JOIN(&h), HAFT_ON_JOIN(&h, &frame), HAFT_ON_JOIN(&h, HAFT_NO_FRAME, .rc = &rc): haft_join; its result is the job's.
+ * The handle is claimed while the select waits, so that another join meanwhile is HAFT_EBUSY, and given back if another arm
+ * takes effect.
  * HAFT_ON_SET(set, &frame, &code): haft_set_next; an empty set is never ready.
  * HAFT_ON_SEM(&sem, n): haft_sem_acquire_many. A closed one is ready, with HAFT_ECLOSED.
  * HAFT_ON_NOTIFY(&notify), HAFT_ON_EVENT(&event), HAFT_ON_TOKEN(&token): haft_notify_wait, haft_event_wait, haft_token_wait.

@@ -36,7 +36,8 @@ HAFT_API_ int haft_sem_acquire_many(haft_sem *s, size_t n);
 HAFT_API_ int haft_sem_try_acquire(haft_sem *s);
 HAFT_API_ int haft_sem_try_acquire_many(haft_sem *s, size_t n);
 
-/* Gives one permit back, or n; they need not have been taken before. Never suspends. */
+/* Gives one permit back, or n; they need not have been taken before. A panic of the caller's if there would be more than a
+ * size_t holds. Never suspends. */
 HAFT_API_ void haft_sem_release(haft_sem *s);
 HAFT_API_ void haft_sem_release_many(haft_sem *s, size_t n);
 

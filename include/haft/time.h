@@ -51,7 +51,7 @@ typedef struct haft_ticker {
 } haft_ticker;
 
 /* haft_ticker_start(&t, period, .missed = HAFT_TICK_SKIP): a tick every period nanoseconds, the first at once. 0;
- * HAFT_EINVAL for a period of 0 or less. Never suspends. */
+ * HAFT_EINVAL for a period of 0 or less: it is as if dropped. Never suspends. */
 HAFT_API_ int haft_ticker_start_raw(haft_ticker *t, int64_t period, const haft_ticker_options *options);
 #ifndef __cplusplus
 #define haft_ticker_start(...) HAFT_TICKER_START_(__VA_ARGS__, )

@@ -23,6 +23,7 @@ static int64_t after_this(const haft_ticker *t, int64_t now)
 
 int haft_ticker_start_raw(haft_ticker *t, int64_t period, const haft_ticker_options *options)
 {
+    t->period_ = 0; /* a wait for one that could not be started is refused, too */
     if (haft__is_forked())
         return HAFT_EFORKED;
     if (period <= 0 || (unsigned)options->missed > HAFT_TICK_SKIP)

@@ -7,6 +7,7 @@
  *
  * Order of service: Tokio's Semaphore, but for the permits set aside. */
 #include "haft/sem.h"
+#include "haft/panic.h"
 #include "sync/waiter.h"
 
 _Static_assert(sizeof(haft_sem) <= 32, "the interface promises 32 bytes");
@@ -102,6 +103,10 @@ int haft_sem_try_acquire(haft_sem *s)
 void haft_sem_release_many(haft_sem *s, size_t n)
 {
     haft__lock_acquire(haft__lock_at(&s->lock_));
+    if (n > SIZE_MAX - s->permits_) {
+        haft__lock_release(haft__lock_at(&s->lock_));
+        haft_panic("haft_sem_release: %zu more is more than a semaphore counts", n);
+    }
     s->permits_ += n;
     serve_and_unlock(s);
 }

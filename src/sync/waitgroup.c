@@ -11,8 +11,12 @@ _Static_assert(sizeof(haft_waitgroup) <= 32, "the interface promises 32 bytes");
 void haft_waitgroup_add(haft_waitgroup *g, size_t n)
 {
     haft__lock_acquire(haft__lock_at(&g->lock_));
-    g->count_ += n;
+    bool is_too_much = n > SIZE_MAX - g->count_;
+    if (!is_too_much)
+        g->count_ += n;
     haft__lock_release(haft__lock_at(&g->lock_));
+    if (is_too_much)
+        haft_panic("haft_waitgroup_add: %zu more is more than a waitgroup counts", n);
 }
 
 void haft_waitgroup_done(haft_waitgroup *g)
