@@ -106,9 +106,10 @@ enum { KINDS = 3 };
 /* Lets others run until the condition holds. For callers that are not aborted and not late. */
 #define until(condition)                                                                                               \
     do {                                                                                                               \
+        double since_ = 0;                                                                                             \
         while (!(condition)) {                                                                                         \
             check_int(haft_yield(), ==, 0);                                                                            \
-            test__waits(__LINE__);                                                                                     \
+            test__waits(__LINE__, &since_);                                                                            \
         }                                                                                                              \
     } while (0)
 
