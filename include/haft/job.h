@@ -134,7 +134,8 @@ HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const c
  *
  * A ring of joins (A joins B, which joins C, which joins A) is refused to the one that would close it; the checked build
  * spells it out on standard error, and also finds rings that go through locks and calls of actors. Joins with a deadline,
- * those that an abort is about to end, and rings of more than 64 are left out. A program in which everything waits and nothing can wake any of it is reported on standard error, in every build.
+ * those that an abort is about to end, and rings of more than 64 are left out. A program in which everything waits and
+ * nothing can wake any of it is reported on standard error, in every build.
  *
  * Suspends. From any thread and any job. Semantics: Rust's JoinHandle, with the frame for the value. */
 HAFT_API_ int haft_join_raw(haft_handle *h, void *frame, size_t size);

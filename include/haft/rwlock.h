@@ -44,9 +44,9 @@ HAFT_API_ int haft_rwlock_try_read(haft_rwlock *l);
 HAFT_API_ int haft_rwlock_try_write(haft_rwlock *l);
 
 /* Release what was locked for reading, or for writing; while the writer panics, that poisons, as for a mutex. It is a
- * panic of the caller's to unlock what it does not hold. A job remembers four that it
- * reads at once, of which one it reads again is another; for more than that, it must see to the release itself when it panics
- * or ends, and is not told when it waits for itself or unlocks what it does not hold. Never suspend. */
+ * panic of the caller's to unlock what it does not hold. A job remembers four that
+ * it reads at once, of which one that it reads again is another; for more than that, it must see to the release itself when
+ * it panics or ends, and is not told when it waits for itself or unlocks what it does not hold. Never suspend. */
 HAFT_API_ void haft_rwlock_read_unlock(haft_rwlock *l);
 HAFT_API_ void haft_rwlock_write_unlock(haft_rwlock *l);
 
