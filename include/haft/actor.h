@@ -108,7 +108,8 @@ HAFT_API_ int haft_try_cast_raw(const haft_actor_end *end, haft_actor_fn *body, 
  * The frame is the caller's again after: the body's own code; HAFT_EPANIC (the body panicked); HAFT_ECLOSED (it was never
  * begun and never will be); HAFT_ECANCELED or HAFT_ETIMEDOUT (the caller was aborted or late, and the call, which had
  * not begun, was withdrawn); HAFT_ENOMEM (the worker had no memory for the frame; never begun); HAFT_EDEADLK (the caller
- * is the worker, or the call would close a ring of calls between actors and pools, or any ring of waits in the checked build); HAFT_EINVAL, HAFT_ESTALE as above.
+ * is the worker, or the call would close a ring of calls between actors and pools, or any ring of waits in the checked
+ * build); HAFT_EINVAL, HAFT_ESTALE as above.
  *
  * HAFT_EINDOUBT: the caller was aborted or late when the body had already begun. The frame is the worker's and goes to
  * .drop after it; the caller's copy must not be used any more. This counts as told of the abort.
@@ -163,7 +164,8 @@ HAFT_API_ int haft_actor_join_outcome_raw(haft_actor_end *actor, void *state, si
 
 /* Stops the actor, waits, shielded, until it has drained and ended, and gives the state to its .drop. For a pointer to an
  * owner; does nothing on a null one. 0; HAFT_EPANIC or HAFT_EABORTED if it had ended so; HAFT_EDEADLK, where
- * haft_actor_stop is meant, and HAFT_EBUSY as haft_actor_join: nothing happened. HAFT_DEFER(haft_actor_drop, &actor). Suspends. */
+ * haft_actor_stop is meant, and HAFT_EBUSY as haft_actor_join: nothing happened. HAFT_DEFER(haft_actor_drop, &actor).
+ * Suspends. */
 HAFT_API_ int haft_actor_drop(void *actor);
 
 /* Lets the actor live without an owner: it ends when its last client is gone (at once if there is none), and then the
@@ -206,9 +208,9 @@ HAFT_API_ int haft_client_of_raw(const haft_actor_end *actor, haft_actor_end *cl
  * has been stopped or has ended. Where a client is not made, it is null. */
 HAFT_API_ int haft_client_downgrade_raw(const haft_actor_end *client, haft_actor_end *weak);
 HAFT_API_ int haft_client_upgrade_raw(const haft_actor_end *weak, haft_actor_end *client);
-/* For a pointer to a client, to a weak client; it is a compile error to give them another end. Does nothing on a null one. Returns 0, or HAFT_EPANIC if this was the last
- * end of a detached actor, and a panic had ended it. Never suspends, unless .drop does, which
- * runs here if the actor has already ended. */
+/* For a pointer to a client, to a weak client; it is a compile error to give them another end. Does nothing on a null one.
+ * Returns 0, or HAFT_EPANIC if this was the last end of a detached actor, and a panic had ended it. Never suspends, unless
+ * .drop does, which runs here if the actor has already ended. */
 HAFT_API_ int haft_client_drop(void *client);
 HAFT_API_ int haft_weak_client_drop(void *weak);
 

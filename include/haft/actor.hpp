@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Actors, pools and supervisors for C++17; included by haft.hpp. Ends are the same types as in C, such as HAFT_ACTOR(S); states and
- * frames are trivially copyable. A body is a template argument, int body(S *, M *) or int body(S *), and an exception that
- * leaves it is a panic of its message:
+ * Actors, pools and supervisors for C++17; included by haft.hpp. Ends are the same types as in C, such as HAFT_ACTOR(S);
+ * states and frames are trivially copyable. A body is a template argument, int body(S *, M *) or int body(S *), and an
+ * exception that leaves it is a panic of its message:
  *
  *     int rc = haft::call<do_count>(&actor, &message);
  *

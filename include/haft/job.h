@@ -42,8 +42,8 @@ typedef struct haft_abort_handle {
 } haft_abort_handle;
 
 /* How a job is to be started; zero is every option's default. A .drop, here and wherever there is one, may wait: it runs
- * shielded from abort and deadlines of whoever happens to run it. A panic of it is reported to the hook and is nobody's: what
- * it was called by goes on. */
+ * shielded from abort and deadlines of whoever happens to run it. A panic of it is reported to the hook and is nobody's:
+ * what it was called by goes on. */
 typedef struct haft_spawn_options {
     size_t size_;          /* sizeof(haft_spawn_options), so that options can be added later */
     const char *place_;    /* where the spawn stands */
@@ -195,8 +195,8 @@ HAFT_API_ bool haft_is_finished(haft_handle h);
 /* Asks the job to end: a job that has not begun never will, and a waiting one is told at its suspension point by
  * HAFT_ECANCELED, and then sees what the first caller did before. One that never begins runs no defer either: what its
  * frame owns goes with the frame, to .drop or to the joiner. A job that has ended is not changed, nor is one that
- * never waits again. Idempotent. Returns 0, also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never suspends; may be called from a signal
- * handler. */
+ * never waits again. Idempotent. Returns 0, also for a job that has ended; HAFT_ESTALE for a null or spent handle. Never
+ * suspends; may be called from a signal handler. */
 HAFT_API_ int haft_abort(haft_handle h);
 
 /* A copy of h that can only abort, and aborting by it, as by haft_abort. */

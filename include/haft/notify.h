@@ -44,7 +44,8 @@ typedef struct haft_event {
     uint32_t set_;
 } haft_event;
 
-/* Waits until the event is set; it stays set. 0, also if it has been reset since; HAFT_ECANCELED, HAFT_ETIMEDOUT. Suspends. */
+/* Waits until the event is set; it stays set. 0, also if it has been reset since; HAFT_ECANCELED, HAFT_ETIMEDOUT. Suspends.
+ */
 HAFT_API_ int haft_event_wait(haft_event *e);
 
 /* Sets it: everybody who waits goes on, and nobody waits until it is reset. What was done before is seen by those who
@@ -77,8 +78,8 @@ typedef struct haft_waitgroup {
     size_t count_;
 } haft_waitgroup;
 
-/* n more things are to be done. To be called before they are begun, not by them. A panic of the caller's if that is more than
- * a size_t holds. Never suspends. */
+/* n more things are to be done. To be called before they are begun, not by them. A panic of the caller's if that is more
+ * than a size_t holds. Never suspends. */
 HAFT_API_ void haft_waitgroup_add(haft_waitgroup *g, size_t n);
 
 /* One is done: to be called once for each. A panic of the caller's if none was left. Never suspends. */

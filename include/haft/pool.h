@@ -25,9 +25,9 @@
 extern "C" {
 #endif
 
-/* The type of a pool's owner for a state S. Its clients are HAFT_CLIENT(S): who sends need not know how many serve. All that
- * haft/actor.h says of an end holds for it: haft_cast, haft_call, haft_actor_len, haft_actor_is_alive and haft_actor_stats
- * take it as well. */
+/* The type of a pool's owner for a state S. Its clients are HAFT_CLIENT(S): who sends need not know how many serve. All
+ * that haft/actor.h says of an end holds for it: haft_cast, haft_call, haft_actor_len, haft_actor_is_alive and
+ * haft_actor_stats take it as well. */
 #define HAFT_POOL(S) HAFT_ACTOR_END_(S, pool_)
 
 typedef struct haft_pool_options {
@@ -61,17 +61,17 @@ HAFT_API_ int haft_pool_start_raw(haft_actor_end *pool, const void *state, size_
  * what they run, which this does not wait for; the last one that could serve stays until one of those is back that wait for
  * this or another pool or actor. Messages are not touched by it.
  *
- * 0; HAFT_EINVAL for no workers; HAFT_ECLOSED (the pool was stopped or has ended); HAFT_ENOMEM, HAFT_EAGAIN, HAFT_ESHUTDOWN,
- * HAFT_EFORKED: no worker more than before; HAFT_ESTALE for a null end. Never suspends. From any thread and job, its own
- * workers included. */
+ * 0; HAFT_EINVAL for no workers; HAFT_ECLOSED (the pool was stopped or has ended); HAFT_ENOMEM, HAFT_EAGAIN,
+ * HAFT_ESHUTDOWN, HAFT_EFORKED: no worker more than before; HAFT_ESTALE for a null end. Never suspends. From any thread and
+ * job, its own workers included. */
 HAFT_API_ int haft_pool_resize_raw(const haft_actor_end *pool, unsigned workers);
 
 /* --- Messages: by the owner or a client --------------------------------------------------------------------------- */
 
 /* haft_pool_cast(&end, body, &frame, options...), haft_pool_try_cast, haft_pool_call, haft_pool_call_outcome
  *
- * As haft_cast and the others, which take a pool as well. HAFT_EDEADLK: the caller is a worker of this or another pool or an
- * actor, and no worker that could end the wait would ever go on, because each waits for the caller, perhaps over others,
+ * As haft_cast and the others, which take a pool as well. HAFT_EDEADLK: the caller is a worker of this or another pool or
+ * an actor, and no worker that could end the wait would ever go on, because each waits for the caller, perhaps over others,
  * without a deadline. (In the checked build that is found for every caller, as in haft_call.) It counts how many workers
  * there are, not that a resize could bring more. Not found: room in a mailbox that is full of messages with keys at whose
  * turn others wait, while a worker is idle. */
@@ -88,9 +88,9 @@ HAFT_API_ int haft_pool_call_outcome_raw(const haft_actor_end *end, haft_actor_f
  * haft_pool_call_keyed_outcome
  *
  * The same with a key. A message begins when all that were sent before it with the same key have ended, droppers
- * included; one that is taken back (HAFT_ECANCELED, HAFT_ETIMEDOUT) leaves the others in their order. An urgent one overtakes
- * messages of other keys only. A panic that does not end the pool does not end the key either. HAFT_EDEADLK also: a call
- * with the key that the caller, a worker, is just serving. To an actor all messages are of one key. */
+ * included; one that is taken back (HAFT_ECANCELED, HAFT_ETIMEDOUT) leaves the others in their order. An urgent one
+ * overtakes messages of other keys only. A panic that does not end the pool does not end the key either. HAFT_EDEADLK also:
+ * a call with the key that the caller, a worker, is just serving. To an actor all messages are of one key. */
 HAFT_API_ int haft_pool_cast_keyed_raw(const haft_actor_end *end, uint64_t key, haft_actor_fn *body, const void *frame,
                                        size_t size, size_t alignment, const haft_message_options *options);
 HAFT_API_ int haft_pool_try_cast_keyed_raw(const haft_actor_end *end, uint64_t key, haft_actor_fn *body,
@@ -106,9 +106,9 @@ HAFT_API_ int haft_pool_call_keyed_outcome_raw(const haft_actor_end *end, uint64
 
 HAFT_API_ int haft_pool_stop_raw(const haft_actor_end *pool);
 HAFT_API_ int haft_pool_abort_raw(const haft_actor_end *pool); /* all workers */
-/* haft_pool_join(&pool, &state) or haft_pool_join(&pool): stops the pool, waits until it has drained and its last worker has
- * ended, and moves the state back. HAFT_EPANIC if a panic ended it, else HAFT_EABORTED if an abort did. HAFT_EDEADLK: called by one
- * for which a worker waits, perhaps over others. */
+/* haft_pool_join(&pool, &state) or haft_pool_join(&pool): stops the pool, waits until it has drained and its last worker
+ * has ended, and moves the state back. HAFT_EPANIC if a panic ended it, else HAFT_EABORTED if an abort did. HAFT_EDEADLK:
+ * called by one for which a worker waits, perhaps over others. */
 HAFT_API_ int haft_pool_join_raw(haft_actor_end *pool, void *state, size_t size);
 /* haft_pool_join_outcome(&pool, &state, &out) */
 HAFT_API_ int haft_pool_join_outcome_raw(haft_actor_end *pool, void *state, size_t size, haft_outcome *out);

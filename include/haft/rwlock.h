@@ -35,7 +35,8 @@ typedef struct haft_rwlock {
 #endif
 
 /* Locks for reading, or for writing. 0 or HAFT_EPOISONED: held in both cases. HAFT_EDEADLK: the caller writes already, or
- * reads and wants to write, or, in the checked build, would close a ring as in haft_mutex_lock; nothing has changed. Heeds neither abort nor deadline. Suspends. */
+ * reads and wants to write, or, in the checked build, would close a ring as in haft_mutex_lock; nothing has changed. Heeds
+ * neither abort nor deadline. Suspends. */
 HAFT_API_ int haft_rwlock_read(haft_rwlock *l);
 HAFT_API_ int haft_rwlock_write(haft_rwlock *l);
 

@@ -20,9 +20,9 @@
  * is stopped or dropped, when it gives up, and before they are started again together. An abort is a request, as
  * everywhere, so a child that never waits is waited for.
  *
- * Children are started in their order, and after each others get their turn, so that on one worker a child gets to its first
- * wait before the next one begins. Nobody waits for a child to be ready: one that needs another waits for it as anybody
- * would.
+ * Children are started in their order, and after each others get their turn, so that on one worker a child gets to its
+ * first wait before the next one begins. Nobody waits for a child to be ready: one that needs another waits for it as
+ * anybody would.
  *
  * A tree is made of children that have a supervisor themselves:
  *
@@ -106,7 +106,8 @@ typedef struct haft_child_info {
  *
  * An empty supervisor, to be filled by haft_supervise and ended by haft_supervisor_drop. It works in a task of its own,
  * which sleeps unless a child has ended, a delay is over, or somebody asks for something. Null: no memory, no runtime that
- * accepts jobs, or an option that can never be right. Suspends for a moment, shielded, until its task has begun. From any thread and job.
+ * accepts jobs, or an option that can never be right. Suspends for a moment, shielded, until its task has begun. From any
+ * thread and job.
  *
  * Back-off: a child that died waits for a time between half of the delay and all of it, chosen at random, so that what
  * died together does not come back together. The delay is .backoff after a first death, twice that after a second one
@@ -171,9 +172,9 @@ HAFT_API_ int haft_supervisor_child(haft_supervisor *sup, const char *name, haft
 /* Stops the first child of that name and removes it; its siblings are left alone. 0: it has ended, and its template was
  * disposed of. HAFT_EINVAL: there is none. HAFT_ECLOSED: the supervisor stops its children anyway, or has. HAFT_EDEADLK:
  * called by the child itself, by a .stop or .drop, or by a sibling that is being stopped, for which the supervisor waits
- * first; if that begins while the sibling waits here, it is told at once, and the child is removed all the same. (A job that a
- * child only waits for is no child: it must not call this in a shield.) HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller was
- * aborted or late; the child will be removed all the same. Suspends. */
+ * first; if that begins while the sibling waits here, it is told at once, and the child is removed all the same. (A job
+ * that a child only waits for is no child: it must not call this in a shield.) HAFT_ECANCELED, HAFT_ETIMEDOUT: the caller
+ * was aborted or late; the child will be removed all the same. Suspends. */
 HAFT_API_ int haft_supervisor_remove(haft_supervisor *sup, const char *name);
 
 /* Asks the supervisor to stop its children, the last added first, and to end. Idempotent. HAFT_EINVAL for null. Never

@@ -280,15 +280,16 @@ static inline haft__record *haft__actor_take_idle(haft__actor *a)
 /* The server is about to leave its loop, for that panic or for none. True: a supervisor starts it again; there is no panic
  * any more, and the state is a fresh one. The lock is held on entry and on return. Suspends. */
 bool haft__actor_goes_on(haft__server *s, haft__root *me, haft__panic **panic);
-/* The keeper's: what becomes of a server that is down; that it is to go down; that its body is to be interrupted for that. */
+/* The keeper's: what becomes of a server that is down; that it is to go down; that its body is to be interrupted for that.
+ */
 void haft__actor_give_verdict(haft__actor *a, enum haft__verdict verdict);
 void haft__actor_pause(haft__actor *a);
 void haft__actor_abort_sole(haft__actor *a);
 
 /* --- ring.c --- */
 
-/* That somebody waits for an actor: for the answer to that call, which is not in the mailbox yet, for that caster's place, or,
- * without either, for the end. */
+/* That somebody waits for an actor: for the answer to that call, which is not in the mailbox yet, for that caster's place,
+ * or, without either, for the end. */
 typedef struct haft__actor_wait {
     haft__edge edge;
     haft__actor *a;
@@ -296,8 +297,8 @@ typedef struct haft__actor_wait {
     const haft__caster *caster;
 } haft__actor_wait;
 
-/* Notes that the caller, who is that server or none (null), is about to wait, if that is to be noted. False: it would wait for
- * itself, and nothing is noted. No lock is held. Followed by haft__edge_leave. */
+/* Notes that the caller, who is that server or none (null), is about to wait, if that is to be noted. False: it would wait
+ * for itself, and nothing is noted. No lock is held. Followed by haft__edge_leave. */
 bool haft__actor_begin_wait(haft__actor_wait *wait, haft__actor *a, const haft__root *me, const haft__server *own,
                             const haft__message *call, const haft__caster *caster);
 
@@ -320,8 +321,8 @@ haft__actor *haft__actor_new(size_t room, const void *state, size_t size, size_t
                              const haft_actor_options *options);
 void haft__actor_ref(haft__actor *a);
 void haft__actor_unref(haft__actor *a);
-/* Starts a server, in memory that is zero but for `lane`; unless it is the sole one, it is freed with its end. 0; HAFT_ECLOSED,
- * or what haft_spawn returns: it is freed already. */
+/* Starts a server, in memory that is zero but for `lane`; unless it is the sole one, it is freed with its end. 0;
+ * HAFT_ECLOSED, or what haft_spawn returns: it is freed already. */
 int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_options *options);
 /* Lets go of an actor that could not be started, but for some servers, which end. The state is still the caller's. */
 void haft__actor_never_was(haft__actor *a);

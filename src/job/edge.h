@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Who waits for whom, to find rings. A wait that only other jobs or threads can end, without a deadline, is noted as
- * an edge, which lies on the waiter's stack: in every build the waits of the workers of actors and pools for others, and joins
- * under a shield, which are haft_drop's; in the checked build also those of all others for actors, pools, joins, mutexes and
- * locks for readers and writers. Rings of other joins alone are found without notes: see job/ring.c. A semaphore, a channel
- * or a select is nobody's, and no edge. */
+ * an edge, which lies on the waiter's stack: in every build the waits of the workers of actors and pools for others, and
+ * joins under a shield, which are haft_drop's; in the checked build also those of all others for actors, pools, joins,
+ * mutexes and locks for readers and writers. Rings of other joins alone are found without notes: see job/ring.c. A
+ * semaphore, a channel or a select is nobody's, and no edge. */
 #ifndef HAFT_JOB_EDGE_H
 #define HAFT_JOB_EDGE_H
 
