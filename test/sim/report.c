@@ -145,6 +145,16 @@ static void count_claims(haft__record *record, void *argument)
     claims->ended += (state & HAFT__DONE) != 0;
 }
 
+/* Does it wait for jobs that it has claimed? What runs between a join's wait and its return, a .drop, may wait for anything
+ * else. */
+static bool waits_for_claims(const haft__root *root, const haft__record *waiter)
+{
+    if (root->waits_on != NULL)
+        return is_claimed_by(root->waits_on, haft__load_relaxed(&root->waits_on->state), waiter);
+    return root->waits_for == NULL || strstr(root->waits_for, "the ends of") != NULL ||
+           strstr(root->waits_for, "a select") != NULL;
+}
+
 /* A worker that is stuck in a job has its timers fired by the rescuer. */
 #define LATE (3 * (int64_t)HAFT__RESCUE_NS)
 
@@ -158,7 +168,8 @@ static const char *reason_of(haft__record *record)
     if (root->deadline != SIM_FOREVER && root->deadline + LATE < sim_now())
         return "its deadline has passed";
     struct claims claims = { .waiter = record };
-    haft__record_each(count_claims, &claims);
+    if (waits_for_claims(root, record))
+        haft__record_each(count_claims, &claims);
     return claims.claimed != 0 && claims.claimed == claims.ended ? "what it joins has ended" : NULL;
 }
 
