@@ -106,10 +106,10 @@ enum { KINDS = 3 };
 /* Lets others run until the condition holds. For callers that are not aborted and not late. */
 #define until(condition)                                                                                               \
     do {                                                                                                               \
-        double since_ = 0;                                                                                             \
+        double times_[2] = { 0 };                                                                                      \
         while (!(condition)) {                                                                                         \
             check_int(haft_yield(), ==, 0);                                                                            \
-            test__waits(__LINE__, &since_);                                                                            \
+            test__waits(__LINE__, times_);                                                                             \
         }                                                                                                              \
     } while (0)
 

@@ -146,9 +146,9 @@ __attribute__((noreturn)) void test__fail_int(const char *file, int line, const 
 __attribute__((noreturn)) void test__fail_uint(const char *file, int line, const char *what, uintmax_t actual,
                                                uintmax_t expected);
 __attribute__((noreturn, format(printf, 1, 2))) void test__skip(const char *format, ...);
-/* In a loop that waits for what a job does, with *since 0 at first: ends the test if that is one that was perhaps refused, and
- * lets others run. */
-void test__waits(int line, double *since);
+/* In a loop that yields until a job has done something, with two times that are 0 at first: ends the test if that is one that
+ * was perhaps refused, and sleeps where yields take long. */
+void test__waits(int line, double times[2]);
 void test__check_str(const char *file, int line, const char *what, const char *actual, const char *expected);
 
 #ifdef __cplusplus
