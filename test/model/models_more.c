@@ -413,3 +413,45 @@ MODEL("ring of joins: two jobs that join each other: at least one is told", .is_
     haft_join(&h);
     haft_join(&k);
 }
+
+static haft__atomic(uint32_t) given_back;
+
+static void count_given_back(void *frame)
+{
+    (void)frame;
+    haft__fetch_add_relaxed(&given_back, 1);
+}
+
+static int drop_first(int *n)
+{
+    (void)n;
+    while (haft__load_acquire(&ready) == 0)
+        haft_yield();
+    haft_handle h = first;
+    haft_drop(&h);
+    return 0;
+}
+
+static int drop_second(int *n)
+{
+    (void)n;
+    while (haft__load_acquire(&ready) == 0)
+        haft_yield();
+    haft_handle h = second;
+    haft_drop(&h);
+    return 0;
+}
+
+MODEL("ring of drops: two jobs that drop each other both end", .is_large = true, .stale = -1)
+{
+    int frame = 0;
+    first = haft_spawn(drop_second, &frame, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
+    second = haft_spawn(drop_first, &frame, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
+    haft__store_release(&ready, 1);
+    model_join_all();
+    haft_handle h = first, k = second; /* one that was dropped before it began has dropped nobody */
+    haft_join(&h);
+    haft_join(&k);
+    model_check(haft__fetch_add_relaxed(&given_back, 0) == 2);
+    model_check(haft_join(&h) == HAFT_ESTALE && haft_join(&k) == HAFT_ESTALE);
+}
