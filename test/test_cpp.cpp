@@ -275,6 +275,15 @@ int runs_everything(sum *s)
     return rc != 0 ? rc : haft::blocking<reads>(s);
 }
 
+/* More than the usual stack has. */
+int uses_half_a_mebibyte(sum *s)
+{
+    volatile char used[512 * 1024];
+    for (std::size_t i = 0; i < sizeof used; i += 1024)
+        used[i] = static_cast<char>(s->n);
+    return used[sizeof used / 2];
+}
+
 }   // namespace
 
 TEST("haft::run and haft::blocking call bodies as their C forms do")
@@ -286,6 +295,8 @@ TEST("haft::run and haft::blocking call bodies as their C forms do")
     s.n = 1;
     check_int(haft::run<throws>(&s, HAFT_RUN_OPTIONS.set_workers(1)), ==, HAFT_EPANIC);
     check_int(haft::run<nine>(), ==, 9);
+    s.n = 7;
+    check_int(haft::run<uses_half_a_mebibyte>(&s, HAFT_RUN_OPTIONS.set_stack_size(1024 * 1024)), ==, 7);
 }
 
 TEST("sets take bodies that throw")

@@ -2,10 +2,11 @@
  *
  * hgrep: what `grep -rnI | sort` prints, searched by many jobs at once.
  *
- * text.c    a buffer that grows
- * search.c  one open file: which of its lines match
- * walk.c    a piece of work, as one job does it: some paths in, their matches and what is still to do out
- * main.c    hands pieces to jobs until nothing is left to do, then sorts and prints */
+ * text.c        a buffer that grows
+ * expression.c  extended regular expressions, as grep -E reads them (expression.h)
+ * search.c      one open file: which of its lines match
+ * walk.c        a piece of work, as one job does it: some paths in, their matches and what is still to do out
+ * main.c        hands pieces to jobs until nothing is left to do, then sorts and prints */
 #ifndef HGREP_H
 #define HGREP_H
 

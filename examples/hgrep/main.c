@@ -246,6 +246,8 @@ static int print(const struct text *matches)
 static int conclude(struct run *r, int rc)
 {
     say(r, "");
+    if (rc == -EPIPE) /* whoever read it has had enough; haft's threads do not die of that */
+        raise(SIGPIPE);
     if (rc == HAFT_ECANCELED || rc == HAFT_ETIMEDOUT)
         fprintf(stderr, "hgrep: %s: not everything was searched\n",
                 rc == HAFT_ECANCELED ? "interrupted" : "out of time");
@@ -309,7 +311,8 @@ static bool read_seconds(const char *text, int64_t *out)
 
 int main(int argc, char **argv)
 {
-    struct run r = { .jobs = haft_cpu_count() < MOST_JOBS ? haft_cpu_count() : MOST_JOBS,
+    const unsigned cpus = haft_cpu_count();
+    struct run r = { .jobs = cpus < MOST_JOBS ? cpus : MOST_JOBS,
                      .show_progress = isatty(STDERR_FILENO),
                      .timeout = INT64_MAX };
     static const struct option options[] = { { "timeout", required_argument, NULL, 't' }, { 0 } };
@@ -352,8 +355,6 @@ int main(int argc, char **argv)
         /* One more than can hang in a read, for the first job. */
         rc = haft_run(run, &r, .workers = (unsigned)r.jobs + 1, .stack_size = r.stack_size);
     }
-    if (rc == -EPIPE) /* whoever read it has had enough; haft's threads do not die of that */
-        raise(SIGPIPE);
     int status = conclude(&r, rc);
     while (r.n_spare > 0)
         search_drop(&r.spare[--r.n_spare]);
