@@ -78,13 +78,6 @@ static void skip_with_unknown_threads(void)
     closedir(tasks);
     if (threads > 1)
         skip("a thread that nobody here has made runs, so nothing is ever certain");
-#if defined(__SANITIZE_THREAD__)
-    skip("a thread of the sanitizer's runs, so nothing is ever certain");
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    skip("a thread of the sanitizer's runs, so nothing is ever certain");
-#endif
-#endif
 }
 
 static unsigned count_of(const char *text, const char *part)

@@ -44,8 +44,8 @@ typedef struct haft_event {
     uint32_t set_;
 } haft_event;
 
-/* Waits until the event is set; it stays set. 0, also if it has been reset since; HAFT_ECANCELED, HAFT_ETIMEDOUT. Suspends.
- */
+/* Waits until the event is set; it stays set. 0, also if it has been reset since; HAFT_ECANCELED, HAFT_ETIMEDOUT.
+ * Suspends. */
 HAFT_API_ int haft_event_wait(haft_event *e);
 
 /* Sets it: everybody who waits goes on, and nobody waits until it is reset. What was done before is seen by those who

@@ -4,6 +4,7 @@
  * is aborted, or its message panics. The protocol stands in actor.h. */
 #include "actor/actor.h"
 
+#include "arch/sanitizer.h"
 #include "base/copy.h"
 #include "base/hints.h"
 #include "sched/park.h"
@@ -17,11 +18,8 @@ typedef struct run {
 } run;
 
 /* Called as what it is; see haft__call_body. */
-#if defined(__clang__)
-__attribute__((no_sanitize("function")))
-#endif
-static void
-call_message(void *argument)
+HAFT__CALLS_ANY_TYPE
+static void call_message(void *argument)
 {
     run *r = argument;
     if (r->size == 0)

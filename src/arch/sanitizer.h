@@ -6,7 +6,9 @@
  * HAFT__ASAN, HAFT__TSAN: defined when that sanitizer instruments this file. HAFT__ANNOUNCED: defined when either does,
  * so that switches must be announced (arch/announce.h).
  * HAFT__UNINSTRUMENTED: an attribute for functions that run between an announcement and its switch, or on memory that a
- * sanitizer believes to be dead. */
+ * sanitizer believes to be dead.
+ * HAFT__CALLS_ANY_TYPE: an attribute for functions that call what a user gave by the type that a pointer has, not the
+ * one that it was written with; see haft__call_body. */
 #ifndef HAFT_ARCH_SANITIZER_H
 #define HAFT_ARCH_SANITIZER_H
 
@@ -40,6 +42,12 @@
 #endif
 #else
 #define HAFT__UNINSTRUMENTED __attribute__((noinline, no_sanitize("address"), no_sanitize("thread")))
+#endif
+
+#if defined(__clang__)
+#define HAFT__CALLS_ANY_TYPE __attribute__((no_sanitize("function")))
+#else
+#define HAFT__CALLS_ANY_TYPE
 #endif
 #endif
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch/sanitizer.h"
 #include "wait/held.h"
 
 static haft__atomic(haft_panic_hook *) hook;
@@ -294,11 +295,8 @@ typedef struct drop_call {
     void *object;
 } drop_call;
 
-#if defined(__clang__)
-__attribute__((no_sanitize("function")))
-#endif
-static void
-call_drop(void *argument)
+HAFT__CALLS_ANY_TYPE
+static void call_drop(void *argument)
 {
     drop_call *call = argument;
     call->drop(call->object);
@@ -317,11 +315,8 @@ void haft__drop_object(haft_drop_fn *drop, void *object)
 
 /* --- Defers ------------------------------------------------------------------------------------------------------- */
 
-#if defined(__clang__)
-__attribute__((no_sanitize("function")))
-#endif
-static void
-run_defer(haft_block *block)
+HAFT__CALLS_ANY_TYPE
+static void run_defer(haft_block *block)
 {
     haft_drop_fn *f;
     memcpy(&f, &block->b_, sizeof f);

@@ -3,15 +3,14 @@
  * Running a body behind its wall, and the one place where a job ends. */
 #include "job/job.h"
 
+#include "arch/sanitizer.h"
 #include "base/hints.h"
 #include "sched/queue.h"
 #include "wait/held.h"
 
 /* A body is int f(T *), stored as int f(void *). The two are called alike on every machine that haft runs on; the
  * language leaves it undefined, and newer compilers check, so this one call is exempt. */
-#if defined(__clang__)
-__attribute__((no_sanitize("function")))
-#endif
+HAFT__CALLS_ANY_TYPE
 int haft__call_body(haft_fn *body, void *frame, size_t size)
 {
     if (size == 0)
