@@ -223,7 +223,7 @@ TEST_FROM_EVERY_CALLER("rings go through writers, and through each of several re
             struct crossing c = { &t, (way & 1) != 0, (way & 2) != 0 };
             check_int(c.holds_to_write ? haft_rwlock_write(&t.r) : haft_rwlock_read(&t.r), ==, 0);
             haft_handle h = haft_spawn(hold_b_take_r, &c, .kind = kind);
-            until(waiting(&t.r) == 1);
+            until(waiting(&t.r) == 1 && is_parked(h)); /* it is in the queue before it has looked for rings */
             check_int(haft_mutex_lock(&t.b), ==, HAFT_EDEADLK);
             if (c.holds_to_write)
                 haft_rwlock_write_unlock(&t.r);
