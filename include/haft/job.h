@@ -78,9 +78,9 @@ typedef struct haft_outcome {
  * haft_spawn(tick, HAFT_NO_FRAME, .name = "tick").
  *
  * The frame is copied before the call returns and is the job's until it is joined; if the spawn fails it was never
- * taken. What a pointer in it points to is not copied and has to outlast the job. A failed spawn returns a handle that carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread or stack to be
- * had), HAFT_EINVAL (frame aligned to more than 64, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h)
- * tells, and haft_join returns it.
+ * taken. What a pointer in it points to is not copied and has to outlast the job. A failed spawn returns a handle that
+ * carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread or stack to be had), HAFT_EINVAL (frame aligned to more than
+ * 64, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h) tells, and haft_join returns it.
  *
  * Never suspends. May be called from any thread and from any job; the first call from a plain thread starts the
  * default runtime. Every handle must be joined, detached, dropped, or handed to a set. */
