@@ -91,7 +91,7 @@ static struct search_plan plan_for(const struct model *model)
         plan.seconds = 1;
         plan.random_runs = plan.pct_runs = 200;
         if (options.mutates) { /* only what the models reach is to be known */
-            plan.bound_last = 1;
+            plan.bound_last = 2;
             plan.limit = 1000;
         }
     } else if (model->options.expect == NULL) {
