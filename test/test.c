@@ -77,6 +77,16 @@ const char *__tsan_default_options(void)
 }
 #endif
 
+#ifdef WITH_ASAN
+/* Whoever waits does so with what lies on his stack, and a waker that comes too late must not touch it. Not every
+ * compiler's sanitizer looks unless it is asked. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_stack_use_after_return=1";
+}
+#endif
+
 /* Asked by weak references, so that the harness can be linked without the library. */
 __attribute__((weak)) extern int haft_runtime_stop(void);
 __attribute__((weak)) extern int haft_checkpoint(void);
@@ -237,7 +247,8 @@ unsigned test_slowness(void)
 
 static unsigned limit_of(const struct test__case *test)
 {
-    return number_from_environment("HAFT_TEST_LIMIT", 10 * test->weight * test_slowness());
+    const unsigned factor = number_from_environment("HAFT_TEST_DEEP", 0) != 0 ? 10 : 1; /* for the large numbers */
+    return number_from_environment("HAFT_TEST_LIMIT", 10 * test->weight * test_slowness() * factor);
 }
 
 /* Starts a process that writes to standard error where this one stands, and waits for it. Called by a signal handler, so

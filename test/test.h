@@ -41,7 +41,8 @@ extern "C" {
 
 /* --- tests ------------------------------------------------------------------------------------------------------- */
 
-/* A test with 10 s of time; times 3 under AddressSanitizer, 10 under ThreadSanitizer, 20 under Valgrind. */
+/* A test with 10 s of time; times 3 under AddressSanitizer, 10 under ThreadSanitizer, 20 under Valgrind, 10 with the large
+ * numbers of HAFT_TEST_DEEP. */
 #define TEST(sentence) TEST__DEFINE(__LINE__, sentence, 1, 0, 0)
 
 /* A test that needs more than that: 60 s, with the same factors. */

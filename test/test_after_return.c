@@ -17,15 +17,6 @@ TEST_FILE_NEEDS_KERNEL("the sanitizer ends the process");
 #endif
 #endif
 
-#ifdef WITH_ASAN
-/* Not every compiler's default. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_stack_use_after_return=1";
-}
-#endif
-
 struct reader {
     int *value;
     int seen;
