@@ -447,7 +447,7 @@ static int spawns_until_refused(void)
 
 TEST("a runtime ends although a job of its own spawns others that wait, and never stops")
 {
-    for (size_t n = rounds(40, 20000); n > 0; n--) {
+    for (size_t n = rounds(40, 4000); n > 0; n--) {
         haft_runtime *runtime = haft_runtime_new(.workers = 1 + (unsigned)(n % 3));
         check_ptr(runtime, !=, NULL);
         haft_handle spawner = haft_spawn(spawns_until_refused, HAFT_NO_FRAME, .runtime = runtime);

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "os/linux.h"
 #include "os/os.h"
 #include "test.h"

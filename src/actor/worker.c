@@ -4,9 +4,9 @@
  * is aborted, or its message panics. The protocol stands in actor.h. */
 #include "actor/actor.h"
 
-#include "arch/sanitizer.h"
 #include "base/copy.h"
 #include "base/hints.h"
+#include "base/sanitizer.h"
 #include "sched/park.h"
 #include "wait/wait.h"
 

@@ -20,7 +20,7 @@
 
 #include <stddef.h>
 
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 
 typedef struct haft__fiber_note {
     void *tsan_fiber;

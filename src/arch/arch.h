@@ -29,8 +29,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arch/sanitizer.h"
 #include "arch/select.h"
+#include "base/sanitizer.h"
 
 #if defined(HAFT__ARCH_GENERIC) || defined(HAFT__TSAN)
 #include <setjmp.h>

@@ -479,7 +479,9 @@ void haft_set_detach_all(haft_set *set)
         }
         haft__lock_release(&set->lock);
         drop_ended(set);
-        haft__os->yield(); /* those that have ended are on their way into the list */
+        if (haft__is_forked())
+            haft__end_forked(); /* whoever brings those that have ended is a thread of the parent's */
+        haft__os->yield();      /* those that have ended are on their way into the list */
         haft__lock_acquire(&set->lock);
     }
     haft__lock_release(&set->lock);
@@ -508,6 +510,8 @@ void haft_set_drop(haft_set **set)
         haft__lock_release(&(*set)->lock);
         if (!is_starting)
             break;
+        if (haft__is_forked())
+            haft__end_forked();
         haft__os->yield();
     }
     haft__os->release(*set);

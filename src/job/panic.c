@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "wait/held.h"
 
 static haft__atomic(haft_panic_hook *) hook;

@@ -3,8 +3,8 @@
  * Running a body behind its wall, and the one place where a job ends. */
 #include "job/job.h"
 
-#include "arch/sanitizer.h"
 #include "base/hints.h"
+#include "base/sanitizer.h"
 #include "sched/queue.h"
 #include "wait/held.h"
 

@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sanitizer.h"
+
 /* open, read, write and poll of the C library are cancellation points; the bare system calls are not. */
 static int open_for_reading(const char *path)
 {
@@ -48,6 +50,7 @@ static bool read_all(int fd, char **text)
             return false;
         if (got == 0)
             break;
+        HAFT__TOLD_INITIALISED(*text + length, (size_t)got);
         length += (size_t)got;
     }
     (*text)[length] = '\0';
@@ -156,6 +159,7 @@ uint64_t haft__linux_random(void)
     if (syscall(SYS_getrandom, &seed, sizeof seed, NONBLOCK) != (long)sizeof seed)
         seed =
             (uint64_t)haft__linux_now() * 0x9e3779b97f4a7c15u ^ (uint64_t)(uintptr_t)&seed ^ (uint64_t)getpid() << 32;
+    HAFT__TOLD_INITIALISED(&seed, sizeof seed);
     errno = saved;
     return seed;
 }

@@ -7,7 +7,7 @@
  * again, PTHREAD_DESTRUCTOR_ITERATIONS times at most. So ours sets its value again in every round and acts in the last.
  * What it cannot help: a key that is set again in every round too may be destroyed after it, and a value that is first
  * given while destructors already run may miss the last round and is then never destroyed. */
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "os/linux.h"
 
 #include <errno.h>

@@ -61,6 +61,8 @@ static void acquire(struct shard *s)
     unsigned pauses = HAFT__LOCK_PAUSES_FIRST;
     /* Acquire: partner of the release in leave and follow. */
     while (!haft__cas_acquire(&s->holder, &nobody, self)) {
+        if (haft__is_forked())
+            haft__end_forked(); /* the holder is a thread of the parent's */
         for (unsigned i = 0; i < pauses; i++)
             haft__spin("the lock of a tree of tokens is held");
         if (pauses < HAFT__LOCK_PAUSES_LAST)
@@ -263,6 +265,8 @@ static bool is_cancelled_for_good(struct shard *s, haft_token *t)
     uint32_t flags;
     while ((flags = haft__load_relaxed(flags_of(t))) == CANCELLED) {
         leave(s);
+        if (haft__is_forked())
+            haft__end_forked(); /* and so is the canceller */
         haft__os->yield();
         acquire(s);
         follow(s);

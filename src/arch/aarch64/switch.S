@@ -3,7 +3,7 @@
  * aarch64: the switch, the bottom of a stack, and the wall. See arch/arch.h for what they do and aarch64/switch.h for
  * the layout of a context. Marked for branch target identification; return addresses are not signed, because a context
  * may be resumed by the root as well as by the switch and a signature would bind it to one of them. */
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "arch/select.h"
 
 #ifdef HAFT__ARCH_AARCH64

@@ -2,7 +2,7 @@
  *
  * riscv64: the switch, the bottom of a stack, and the wall. See arch/arch.h for what they do and riscv64/switch.h for
  * the layout of a context. */
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "arch/select.h"
 
 #ifdef HAFT__ARCH_RISCV64

@@ -3,7 +3,7 @@
  * x86-64: the bottom of a stack, and the wall. See arch/arch.h for what they do and x86_64/switch.h for the layout of a
  * context. Indirect jumps land on endbr64, so the object is marked for indirect branch tracking; shadow stacks are not
  * supported. */
-#include "arch/sanitizer.h"
+#include "base/sanitizer.h"
 #include "arch/select.h"
 
 #ifdef HAFT__ARCH_X86_64

@@ -7,10 +7,11 @@
  * so that switches must be announced (arch/announce.h).
  * HAFT__UNINSTRUMENTED: an attribute for functions that run between an announcement and its switch, or on memory that a
  * sanitizer believes to be dead.
+ * HAFT__TOLD_INITIALISED(at, n): what the kernel has written for a system call that the memory sanitizer does not know.
  * HAFT__CALLS_ANY_TYPE: an attribute for functions that call what a user gave by the type that a pointer has, not the
  * one that it was written with; see haft__call_body. */
-#ifndef HAFT_ARCH_SANITIZER_H
-#define HAFT_ARCH_SANITIZER_H
+#ifndef HAFT_BASE_SANITIZER_H
+#define HAFT_BASE_SANITIZER_H
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAFT__ASAN 1
@@ -42,6 +43,16 @@
 #endif
 #else
 #define HAFT__UNINSTRUMENTED __attribute__((noinline, no_sanitize("address"), no_sanitize("thread")))
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#define HAFT__TOLD_INITIALISED(at, n) __msan_unpoison((at), (n))
+#endif
+#endif
+#ifndef HAFT__TOLD_INITIALISED
+#define HAFT__TOLD_INITIALISED(at, n) ((void)0)
 #endif
 
 #if defined(__clang__)
