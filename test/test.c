@@ -6,7 +6,9 @@
  * thread nor a jump: it writes and ends the process.
  *
  * The child's own alarm strikes first when time is up, and shows where every thread stands; the parent kills the
- * child's process group a little later, should the alarm have been blocked. */
+ * child's process group a little later, should the alarm have been blocked.
+ *
+ * Over 600 lines, because it stands alone: what it judges is not to be linked into it. */
 #include "test.h"
 
 #include "faults.h"

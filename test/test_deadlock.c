@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Waits that can never end: rings of joins are refused, and a program in which everything waits says so, without ever
- * saying so of one that goes on. */
+ * saying so of one that goes on.
+ *
+ * Over 600 lines, because each scenario is a body of a child process, and all are judged by the same few lines. */
 #include <haft/haft.h>
 
 #include <dirent.h>

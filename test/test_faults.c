@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs, groups, panics and runtimes on a machine that refuses memory and threads: see scenario.h. */
+ * Jobs, groups, panics and runtimes on a machine that refuses memory and threads: see scenario.h.
+ *
+ * Over 600 lines: a scenario for each thing, which are many and short. */
 #include <haft/haft.h>
 
 #include <pthread.h>

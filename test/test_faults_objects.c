@@ -2,7 +2,9 @@
  *
  * Channels, select, locks and the like, tokens, shared and local values, tickers and actors on a machine that refuses memory
  * and threads: see scenario.h. Whoever does the other side's work may not have begun, or may have no stack; what it was
- * to hand over travels in its frame, whose .drop tells. So nobody waits for what will never be. */
+ * to hand over travels in its frame, whose .drop tells. So nobody waits for what will never be.
+ *
+ * Over 600 lines: a scenario for each thing, which are many and short. */
 #include <haft/haft.h>
 
 #include "scenario.h"

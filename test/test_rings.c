@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Rings of waits through locks, joins and actors: whoever closes one is refused, exactly he, and nobody is who does not.
- * Rings of joins alone are in test_deadlock.c. */
+ * Rings of joins alone are in test_deadlock.c.
+ *
+ * Over 600 lines, because the ways into a ring share the bodies that hold one thing and want another. */
 #include <haft/haft.h>
 
 #include <unistd.h>

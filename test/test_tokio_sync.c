@@ -8,7 +8,9 @@
  * downgraded, locks that own a value (into_inner, drop_cell, set_twice, from), futures that are polled, enabled or moved
  * (test_notify_one_not_enabled and its like, *_is_send, loom_*'s wakers), a largest number of permits or readers
  * (add_max_amount_permits, exhaust_reading), a locker of an interface (TestRLocker), and the detection of copies and of
- * alignment (TestCondCopy, TestWaitGroupAlign). */
+ * alignment (TestCondCopy, TestWaitGroupAlign).
+ *
+ * Over 600 lines, in the order of what it compares with. */
 #include <haft/haft.h>
 
 #include "sync.h"

@@ -2,24 +2,20 @@
 #include "greeter.h"
 
 #include <haft/haft.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 
 struct state {
     unsigned count;
 };
-
 struct greeter {
     HAFT_ACTOR(struct state) actor;
 };
-
 struct greeter_client {
     HAFT_CLIENT(struct state) actor;
 };
 
 /* Messages: each is a frame and a body, which runs on the worker. */
-
 struct greet {
     char name[32];
 };
@@ -37,13 +33,10 @@ static int do_count(const struct state *s, unsigned *count)
     return 0;
 }
 
-/* The interface. */
-
 greeter *greeter_new(void)
 {
     greeter *g = malloc(sizeof *g);
-    struct state empty = { 0 };
-    if (g != NULL && haft_actor_start(&g->actor, &empty, .name = "greeter") != 0) {
+    if (g != NULL && haft_actor_start(&g->actor, &(struct state){ 0 }, .name = "greeter") != 0) {
         free(g);
         g = NULL;
     }

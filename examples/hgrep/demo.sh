@@ -42,7 +42,7 @@ compare() {
     seconds "$hgrep" $option -j 1 -- "$pattern" "$@"
     one_seconds=$seconds
     cmp -s "$tmp/out" "$tmp/want" || status=1
-    seconds "$hgrep" $option -- "$pattern" "$@"
+    seconds "$hgrep" $option -j "$jobs" -- "$pattern" "$@"
     cmp -s "$tmp/out" "$tmp/want" || status=1
     result=same
     [ $status -eq 0 ] || result=DIFFERENT
@@ -69,6 +69,6 @@ if [ -d /usr/include ]; then
 else
     echo "(no /usr/include here: install libc6-dev to search more)"
 fi
-echo "seconds, best of three; output compared byte for byte"
+echo "seconds, best of three; output compared byte for byte; -j N: N jobs at a time (examples/hgrep/main.c, hand_out)"
 [ $status -eq 0 ] || echo "demo.sh: hgrep and grep differ" >&2
 exit $status

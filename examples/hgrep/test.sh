@@ -351,6 +351,44 @@ grep -rnIF needle other | sort >"$DIR/want"
 rc=$?
 if [ $rc -eq 0 ] && cmp -s "$DIR/want" "$DIR/got" && [ ! -s "$DIR/got.err" ]; then pass; else fail "--timeout 1000: $rc"; fi
 
+# --- Jobs and progress ----------------------------------------------------------------------------------------------
+
+# Each pipe that says nothing holds a job, and no more of them are open than there may be jobs.
+mkfifo mute1 mute2 mute3
+exec 3<>mute1 4<>mute2 5<>mute3
+"$HGREP" -j 2 needle mute1 mute2 mute3 >"$DIR/got" 2>"$DIR/got.err" 3>&- 4>&- 5>&- &
+hgrep=$!
+open_pipes() { find /proc/$hgrep/fd -lname '*/mute[123]' 2>/dev/null | wc -l; }
+i=0
+while [ "$(open_pipes)" -lt 2 ] && [ $i -lt 600 ]; do
+    sleep 0.05
+    i=$((i + 1))
+done
+sleep 0.3 # for a third one that must not come
+open=$(open_pipes)
+for fd in 3 4 5; do echo 'a needle' >&$fd; done
+exec 3>&- 4>&- 5>&-
+wait $hgrep
+rc=$?
+if [ $rc -eq 0 ] && [ "$open" -eq 2 ] && [ "$(wc -l <"$DIR/got")" -eq 3 ]; then
+    pass
+else
+    fail "-j 2 with three pipes: $rc, $open open, $(cat "$DIR/got" "$DIR/got.err")"
+fi
+
+if command -v script >/dev/null; then
+    script -qec "$HGREP needle other" /dev/null </dev/null >"$DIR/typescript" 2>&1
+    if grep -q '[0-9] files, [0-9]* bytes of matches' "$DIR/typescript"; then
+        pass
+    else
+        fail "no progress on a terminal"
+    fi
+else
+    skip "progress on a terminal: no script"
+fi
+"$HGREP" needle other >"$DIR/got" 2>"$DIR/got.err"
+if [ -s "$DIR/got" ] && [ ! -s "$DIR/got.err" ]; then pass; else fail "progress where there is no terminal"; fi
+
 # --- The command line -----------------------------------------------------------------------------------------------
 
 for bad in '' '-j' '-j 0 x' '-j -1 x' '-j 1001 x' '-j 9999999 x' '-j 2x x' '-j 99999999999999999999 x' '-Q x' \

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * haft: one owned handle for everything that runs. Include it before any header whose inline code reads errno. */
+ * haft: one owned handle for everything that runs. Include it before any header whose inline code reads errno.
+ *
+ * What holds for every function unless its own words say otherwise: it may be called from any thread and from any job,
+ * and from no signal handler; it does not suspend, if nothing is said of that. In the child of a fork, whatever does
+ * more than look returns HAFT_EFORKED, or, if it returns no code, does nothing or ends the child with a message. */
 #ifndef HAFT_HAFT_H
 #define HAFT_HAFT_H
 

@@ -16,7 +16,7 @@ extern "C" {
 
 /* What runs a job. */
 typedef enum haft_kind {
-    HAFT_TASK = 0, /* a lightweight task, on one of the runtime's workers; 64 KiB of stack unless asked otherwise */
+    HAFT_TASK = 0, /* a lightweight task, on one of the runtime's workers; its stack is small unless asked otherwise */
     HAFT_THREAD,   /* an OS thread of its own */
     HAFT_BLOCKING, /* a thread of the runtime's pool for calls that block */
 } haft_kind;
@@ -48,7 +48,8 @@ typedef struct haft_spawn_options {
     size_t size_;          /* sizeof(haft_spawn_options), so that options can be added later */
     const char *place_;    /* where the spawn stands */
     const char *name;      /* copied; for reports, and for a thread's name, of which the kernel shows 15 bytes */
-    size_t stack_size;     /* bytes; 0: 64 KiB for a task, the system's default for a thread; ignored by the pool */
+    size_t stack_size;     /* bytes; 0: for a task 64 KiB less the page of its guard, for a thread the system's default;
+                            * ignored by the pool */
     haft_drop_fn *drop;    /* disposes of a frame that no joiner takes, by address, exactly once */
     haft_runtime *runtime; /* null: the caller's own, or else the default one, started at first use */
     haft_kind kind;        /* HAFT_TASK */
@@ -60,12 +61,13 @@ typedef enum haft_end {
     HAFT_RETURNED = 0, /* its body returned */
     HAFT_PANICKED,     /* it panicked */
     HAFT_ABORTED,      /* it was told that it was aborted, and ended */
-    HAFT_NOT_STARTED,  /* it was aborted before its body began */
+    HAFT_NOT_STARTED,  /* its body never began: it was aborted before, or a stack or thread was refused */
 } haft_end;
 
 typedef struct haft_outcome {
     haft_end end;
-    int code; /* what the body returned; for an aborted job too; 0 if it returned nothing */
+    int code; /* what the body returned; for an aborted job too; 0 if it returned nothing. Of one that never began: why it
+               * was refused, HAFT_ENOMEM or HAFT_EAGAIN, or 0 if it was aborted */
     haft_panic_info
         panic; /* of a job that panicked; its payload is the caller's: haft_panic_drop or haft_panic_resume */
 } haft_outcome;
@@ -79,8 +81,10 @@ typedef struct haft_outcome {
  *
  * The frame is copied before the call returns and is the job's until it is joined; if the spawn fails it was never
  * taken. What a pointer in it points to is not copied and has to outlast the job. A failed spawn returns a handle that
- * carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread or stack to be had), HAFT_EINVAL (frame aligned to more than
- * 64, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h) tells, and haft_join returns it.
+ * carries the error, HAFT_ENOMEM, HAFT_EAGAIN (no thread to be had), HAFT_EINVAL (frame aligned to more than 64, a stack
+ * of 2 GiB or more, unknown kind), HAFT_ESHUTDOWN or HAFT_EFORKED: haft_error(h) tells, and haft_join returns it. A task
+ * is given its stack when it begins; if there is none to be had then, its body never runs, and haft_join returns
+ * HAFT_ENOMEM.
  *
  * Never suspends. May be called from any thread and from any job; the first call from a plain thread starts the
  * default runtime. Every handle must be joined, detached, dropped, or handed to a set. */

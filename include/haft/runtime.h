@@ -20,7 +20,7 @@ typedef struct haft_runtime_options {
     unsigned workers; /* threads that run tasks; 0: haft_cpu_count() */
     int64_t grace;    /* at the end: nanoseconds that jobs are given to end by themselves before they are aborted */
     haft_stuck_hook *on_stuck; /* called at the end for each job that would not stop; null: a line on standard error */
-    size_t stack_size;         /* bytes, for haft_run's main_body; 0: 64 KiB. haft_runtime_new ignores it */
+    size_t stack_size;         /* bytes, for haft_run's main_body; 0: as for any task. haft_runtime_new ignores it */
 } haft_runtime_options;
 
 /* haft_run(main_body, &frame, options...) or haft_run(main_body, HAFT_NO_FRAME)

@@ -7,7 +7,8 @@
  * so that switches must be announced (arch/announce.h).
  * HAFT__UNINSTRUMENTED: an attribute for functions that run between an announcement and its switch, or on memory that a
  * sanitizer believes to be dead.
- * HAFT__TOLD_INITIALISED(at, n): what the kernel has written for a system call that the memory sanitizer does not know.
+ * HAFT__TOLD_INITIALISED(at, n): what a bare system call or an instruction has written, which the memory sanitizer
+ * does not see.
  * HAFT__CALLS_ANY_TYPE: an attribute for functions that call what a user gave by the type that a pointer has, not the
  * one that it was written with; see haft__call_body. */
 #ifndef HAFT_BASE_SANITIZER_H

@@ -121,6 +121,8 @@ static inline haft__control haft__arch_control(void)
     uint16_t x87;
 
     __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(control.word), "=m"(x87));
+    HAFT__TOLD_INITIALISED(&control.word, sizeof control.word);
+    HAFT__TOLD_INITIALISED(&x87, sizeof x87);
     control.other = x87;
     return control;
 }
