@@ -522,7 +522,8 @@ TEST_FROM_EVERY_CALLER("a task has 64 KiB of stack with its guard, and as much a
         skip("the compiler's checks make stack frames larger");
     haft_handle h = haft_spawn(uses_stack, (&(size_t){ (size_t)57 << 10 }));
     check_int(haft_join(&h), ==, 0);
-    static const size_t sizes[] = { (size_t)64 << 10, (size_t)100 << 10, (size_t)256 << 10, (size_t)1 << 20, (size_t)16 << 20 };
+    static const size_t sizes[] = { (size_t)64 << 10, (size_t)100 << 10, (size_t)256 << 10, (size_t)1 << 20,
+                                    (size_t)16 << 20 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t use = sizes[i] - ((size_t)2 << 10); /* what calls take */
         h = haft_spawn(uses_stack, &use, .stack_size = sizes[i]);
