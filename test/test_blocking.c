@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -396,6 +397,43 @@ TEST("a call for which there is no thread is refused, and does not wait for a ca
 }
 
 /* --- the pool's threads ------------------------------------------------------------------------------------------- */
+
+/* To the pool's threads any time that they wait for, but no endless one, is over. */
+static int wait_shortly(haft__atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    char name[16];
+    bool is_of_pool = pthread_getname_np(pthread_self(), name, sizeof name) == 0 && strcmp(name, "haft-blocking") == 0;
+    if (is_of_pool && deadline != INT64_MAX)
+        return -ETIMEDOUT;
+    return haft__os_linux.futex_wait(word, expected, deadline);
+}
+
+static unsigned threads_of_pool(void)
+{
+    haft_runtime_metrics metrics;
+    check_int(haft_metrics(NULL, &metrics), ==, 0);
+    return metrics.pool_threads;
+}
+
+TEST("threads of the pool end when they had nothing to do for long, and the next calls have new ones")
+{
+    enum { CALLS = 5 };
+    test_needs_kernel("the pool's threads wait on words of the kernel");
+    os = haft__os_linux;
+    os.futex_wait = wait_shortly;
+    haft__os_replace(&os);
+    for (int round = 0; round < 3; round++) {
+        haft_handle hs[CALLS];
+        for (int i = 0; i < CALLS; i++)
+            hs[i] = haft_spawn_blocking(wait_for_token);
+        until(threads_of_pool() == CALLS);
+        for (int i = 0; i < CALLS; i++) {
+            check_int(haft_unpark(hs[i]), ==, 0);
+            check_int(haft_join(&hs[i]), ==, 0);
+        }
+        until(threads_of_pool() == 0);
+    }
+}
 
 static pthread_key_t key;
 static _Atomic int tidied;
