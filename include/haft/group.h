@@ -50,8 +50,8 @@ typedef struct haft_scope {
  * shielded, until every child has ended, by whatever way it is left. Once the owner is aborted, late or panics, before this
  * wait or during it, the children are aborted. A HAFT_TIMEOUT that is to limit the wait stands before HAFT_SCOPE: one that is
  * declared behind it in the same block ends first, and limits nothing of it.
- * A child's panic that nobody looked at, by .result or haft_scope_join, is raised
- * again in the owner. */
+ * A child's panic that nobody looked at, by .result or haft_scope_join, is raised again in the owner. Semantics: Rust's
+ * thread::scope, with the failure rules of Trio's nurseries. */
 HAFT_API_ haft_scope haft_scope_open_raw(haft_scope *self, const haft_scope_options *options);
 HAFT_API_ void haft_scope_end_(haft_scope *scope);
 #ifndef __cplusplus
@@ -197,6 +197,7 @@ typedef struct haft_set_options {
 } haft_set_options;
 
 /* haft_set_new(options...): an empty set, or null when there is no memory. Ended by haft_set_drop. Never suspends.
+ * Semantics: Tokio's JoinSet, with a limit.
  *
  * A null set is HAFT_EINVAL to whoever spawns into it, adds to it or takes from it, and empty to all other calls; it is no
  * arm of a select. */

@@ -103,7 +103,7 @@ HAFT_MUST_ HAFT_API_ haft_handle haft_spawn_blocking_raw(haft_fn *body, const vo
  * Runs body on the pool for blocking calls and waits in place; the frame is lent, not copied. From a plain thread it
  * is an ordinary call. Returns the body's code; HAFT_EPANIC if it panicked; HAFT_ECANCELED or HAFT_ETIMEDOUT if the
  * caller was aborted or late before the call had begun, which then never begins; HAFT_ENOMEM or HAFT_EAGAIN if there
- * was no thread to run it. Once begun it is waited for. Suspends. */
+ * was no thread to run it. Once begun it is waited for. Suspends. Semantics: Tokio's spawn_blocking, awaited. */
 HAFT_API_ int haft_blocking_raw(haft_fn *body, void *frame, size_t size, const char *place);
 
 #ifndef __cplusplus

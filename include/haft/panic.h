@@ -53,7 +53,8 @@ HAFT_API_ void haft_on_panic(haft_panic_hook *hook);
  *
  * Calls body(&loan) inside the running job, or plain thread, behind a wall: a panic in it ends the body, not the
  * job. Defers declared inside run, those outside do not. Returns the body's code or HAFT_EPANIC, then *panic (may be
- * null: the payload is freed) tells which. The loan is not copied. */
+ * null: the payload is freed) tells which. The loan is not copied. Suspends where the body does. Semantics: Rust's
+ * catch_unwind, without unwinding. */
 HAFT_API_ int haft_catch_raw(haft_fn *body, void *loan, size_t size, haft_panic_info *panic);
 #ifndef __cplusplus
 #define haft_catch(body, loan, panic)                                                                                  \
