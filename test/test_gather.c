@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks that fight for a lock gather on one worker: when they do, for how long, and that nobody is lost on the way. */
+ * Tasks that fight for a lock gather on one worker: when they do, for how long, and that nobody is lost on the way; and how
+ * idle workers spread tasks again. */
 #include <haft/haft.h>
 
 #include <pthread.h>
@@ -10,6 +11,7 @@
 #include "chan/channel.h"
 #include "channels.h"
 #include "sched/gather.h"
+#include "sched/queue.h"
 #include "sched/sched.h"
 
 /* --- when --------------------------------------------------------------------------------------------------------- */
@@ -414,4 +416,25 @@ static int receives_all(void)
 TEST("what tasks of several workers send as fast as they can arrives once each, in the order of each sender")
 {
     check_int(haft_run(receives_all, HAFT_NO_FRAME, .workers = WORKERS), ==, 0);
+}
+
+/* --- what a thief takes ------------------------------------------------------------------------------------------- */
+
+TEST("a thief takes half of what stands in a ring, from its front, runs one of it and keeps the others")
+{
+    static haft__worker victim, thief;
+    static haft__record records[HAFT__RING_SIZE];
+    uint32_t next = 0; /* the first record that is still there */
+    for (uint32_t i = 0; i < HAFT__RING_SIZE; i++)
+        haft__ring_push(&victim, &records[i]);
+    for (uint32_t left = HAFT__RING_SIZE; left > 0; left /= 2) {
+        uint32_t taken = left - left / 2;
+        check_ptr(haft__ring_steal(&thief, &victim), ==, &records[next + taken - 1]);
+        check_uint(haft__ring_length(&victim), ==, left - taken);
+        check_uint(haft__ring_length(&thief), ==, taken - 1);
+        for (uint32_t i = 0; i + 1 < taken; i++)
+            check_ptr(haft__ring_pop(&thief), ==, &records[next + i]);
+        next += taken;
+    }
+    check_ptr(haft__ring_steal(&thief, &victim), ==, NULL);
 }
