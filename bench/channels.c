@@ -6,7 +6,6 @@
 
 #include <haft/haft.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,7 +100,7 @@ static int consume(struct end *e)
 enum { ENDS = 8 };
 
 struct flow {
-    char capacity[16];
+    const char *capacity;
     size_t producers, consumers;
     haft_kind kind;
 };
@@ -135,7 +134,12 @@ static void flow(void *context, size_t n)
 int w6_throughput(struct sample_request *request)
 {
     struct flow f = { .kind = strcmp(request->workload, "W6") == 0 ? HAFT_TASK : HAFT_THREAD };
-    sample_check(sscanf(request->variant, "%zux%zu-%15s", &f.producers, &f.consumers, f.capacity) == 3);
+    char *rest;
+    f.producers = strtoul(request->variant, &rest, 10);
+    sample_check(*rest == 'x');
+    f.consumers = strtoul(rest + 1, &rest, 10);
+    sample_check(rest[0] == '-' && rest[1] != '\0');
+    f.capacity = rest + 1;
     sample_check(f.producers <= ENDS && f.consumers <= ENDS);
     sample_cold_and_warm(flow, &f, request->n, request->n);
     return 0;

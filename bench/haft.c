@@ -424,16 +424,17 @@ static int ask(struct asker *a)
 static void calls_by_clients(void *context, size_t n)
 {
     const struct callers *by = context;
+    size_t clients = by->clients, turns = n / clients;
     haft_handle handles[100];
     struct total total = { 0 };
     totaller actor;
     sample_check(haft_actor_start(&actor, &total, .kind = by->kind) == 0);
-    for (size_t i = 0; i < by->clients; i++)
-        handles[i] = haft_spawn(ask, (&(struct asker){ &actor, n / by->clients }), .kind = by->kind);
-    for (size_t i = 0; i < by->clients; i++)
+    for (size_t i = 0; i < clients; i++)
+        handles[i] = haft_spawn(ask, (&(struct asker){ &actor, turns }), .kind = by->kind);
+    for (size_t i = 0; i < clients; i++)
         sample_check(haft_join(&handles[i]) == 0);
     sample_check(haft_actor_join(&actor, &total) == 0);
-    sample_check(total.sum == n / by->clients * by->clients);
+    sample_check(total.sum == turns * clients);
 }
 
 static int w7_calls(struct sample_request *request, haft_kind kind)

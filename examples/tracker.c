@@ -17,7 +17,7 @@ struct request {
 
 static int serve(struct request *r)
 {
-    int rc = haft_sleep(r->number * 10 * HAFT_US);
+    int rc = haft_sleep(r->number * (10 * HAFT_US));
     if (r->number % 10 == 0)
         haft_panic("request %d makes no sense", r->number);
     if (rc == 0)

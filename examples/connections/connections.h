@@ -24,7 +24,7 @@ connections *connections_new(unsigned n, int64_t check);
  * HAFT_ECLOSED: the connections are gone, and so is the right to wait. */
 int connections_acquire(connections *c, lease *l);
 /* Gives back; nothing on none. For HAFT_DEFER, and as .drop of what holds a lease as its first member. Suspends. */
-void lease_drop(void *lease);
+void lease_drop(void *object);
 
 /* Whoever waits is told. Leases remain valid: their connections are closed when they are given back. */
 void connections_drop(connections **c);

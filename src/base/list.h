@@ -47,7 +47,9 @@ static inline haft__link *haft__list_take(haft__link *list)
     haft__link *first = list->next;
     if (first == list)
         return NULL;
-    haft__list_remove(first);
+    list->next = first->next;
+    first->next->previous = list;
+    first->next = first->previous = NULL;
     return first;
 }
 

@@ -483,7 +483,7 @@ int haft_reserve_raw(const void *tx, void *slot)
 {
     haft__thread *here = haft__here();
     int rc = here == NULL ? haft__here_error() : haft__refusal_on_entry(here->root);
-    if (rc != 0) {
+    if (here == NULL || rc != 0) {
         *(haft__channel **)slot = NULL;
         return rc;
     }

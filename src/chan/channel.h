@@ -112,7 +112,7 @@ static inline haft__block *haft__blocks_surplus(haft__channel *c)
     c->spare->next = NULL;
     return surplus;
 }
-void haft__block_chain_free(haft__block *chain);
+void haft__block_chain_free(haft__block *block);
 
 /* Ends every wait that cannot succeed any more. The lock is held on entry and on return, and may be released meanwhile. */
 void haft__channel_settle(haft__channel *c);

@@ -60,7 +60,7 @@ static int all(int *rcs, const haft_all_arm *arms, size_t n, bool aborts, int *f
 {
     haft__thread *here = haft__here();
     int rc = here == NULL ? haft__here_error() : haft__refusal_on_entry(here->root);
-    if (rc != 0) {
+    if (here == NULL || rc != 0) {
         fill(rcs, 0, n, here == NULL ? rc : HAFT_EABORTED);
         return rc;
     }

@@ -11,7 +11,7 @@
 void haft__group_abort(haft__link *jobs, void (*wake)(haft__record *));
 /* What a scope is told when a child has ended, and its wait for all of them: 0 or the caller's refusal, after which the
  * children that are left were aborted. */
-void haft__scope_child_ended(void *scope, haft__job *job);
+void haft__scope_child_ended(void *group, haft__job *job);
 int haft__scope_wait_or_abort(haft_scope *scope, haft__root *me);
 /* A spawner with many jobs waiting lets some of them run: memory stays bounded, and stacks stay hot. */
 void haft__group_give_way(void);

@@ -224,7 +224,7 @@ static haft__record *whom(const struct search *search, const haft__edge *from)
     for (const haft__edge *edge = from->for_party->waiting; edge != NULL; edge = edge->next_member)
         if (is_stuck(edge) && (found == NULL || edge == search->mine))
             found = edge;
-    return found->root->record;
+    return found != NULL ? found->root->record : NULL;
 }
 
 /* Keeps what is to be said. */

@@ -290,7 +290,7 @@ static void runtime_unmake(haft_runtime *runtime, bool have_ended)
 
 haft_runtime *haft_runtime_new_raw(const haft_runtime_options *options)
 {
-    haft_runtime *runtime;
+    haft_runtime *runtime = NULL;
     return runtime_make(options, 0, &runtime) == 0 ? runtime : NULL;
 }
 
