@@ -47,7 +47,9 @@
 #endif
 
 /* HAFT_TEST_FAIL, where the library is. */
+/* NOLINTNEXTLINE(readability-redundant-declaration): here it is weak */
 extern const struct haft__os haft__os_linux __attribute__((weak));
+/* NOLINTNEXTLINE(readability-redundant-declaration): here it is weak */
 void haft__os_replace(const struct haft__os *table) __attribute__((weak));
 
 #ifndef RUNNING_ON_VALGRIND
@@ -94,7 +96,9 @@ __attribute__((weak)) extern int haft_runtime_stop(void);
 __attribute__((weak)) extern int haft_checkpoint(void);
 __attribute__((weak)) extern const char *haft_errname(int code);
 #ifdef HAS_CENSUS
+/* NOLINTNEXTLINE(readability-redundant-declaration): here it is weak */
 __attribute__((weak)) extern __typeof__(haft__census) haft__census;
+/* NOLINTNEXTLINE(readability-redundant-declaration): here it is weak */
 __attribute__((weak)) extern __typeof__(haft__census_refused) haft__census_refused;
 #endif
 

@@ -22,11 +22,11 @@ static _Atomic bool watches_clocks;
 static _Atomic unsigned asked_wall_clock;
 
 /* In the place of the C library's, for the whole program: years back and forth with every question, once it is watched. */
-int clock_gettime(clockid_t clock, struct timespec *time)
+int clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
-    long rc = syscall(SYS_clock_gettime, clock, time);
-    if (rc == 0 && clock != CLOCK_MONOTONIC && atomic_load(&watches_clocks))
-        time->tv_sec += (atomic_fetch_add(&asked_wall_clock, 1) % 2 == 0 ? -1 : 1) * (time_t)100000000;
+    long rc = syscall(SYS_clock_gettime, clock_id, tp);
+    if (rc == 0 && clock_id != CLOCK_MONOTONIC && atomic_load(&watches_clocks))
+        tp->tv_sec += (atomic_fetch_add(&asked_wall_clock, 1) % 2 == 0 ? -1 : 1) * (time_t)100000000;
     return rc == 0 ? 0 : -1;
 }
 

@@ -348,7 +348,7 @@ static int is_woken_by_a_signal(void)
     struct sigaction action = { .sa_handler = unparks_from_a_handler };
     check_int(sigaction(SIGALRM, &action, NULL), ==, 0);
     target = haft_spawn(wait_for_token);
-    struct itimerval in_a_while = { .it_value = { .tv_usec = WHILE_MS * 1000 } };
+    struct itimerval in_a_while = { .it_value = { .tv_usec = WHILE_MS * 1000L } };
     check_int(setitimer(ITIMER_REAL, &in_a_while, NULL), ==, 0);
     return haft_join(&target);
 }

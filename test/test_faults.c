@@ -236,7 +236,7 @@ SCENARIO("a set gives each job that it took exactly once, and its frame")
         }
     check_uint(haft_set_len(set), ==, made);
     struct large_frame large;
-    while (taken < made / 2 && (rc = haft_set_next(set, &large, &code)) == 0) {
+    while (taken < made / 2 && haft_set_next(set, &large, &code) == 0) {
         check_joined(code, large.n == 2);
         taken++;
     }

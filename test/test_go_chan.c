@@ -446,8 +446,9 @@ TEST_FROM_EVERY_CALLER("go:runtime/TestSelectStress: plain and selecting jobs sh
         haft_handle hs[10];
         for (int k = -1; k < 4; k++) {
             s.only = k;
-            hs[2 * (k + 1)] = haft_spawn(send_stress, &s, .kind = kind);
-            hs[2 * (k + 1) + 1] = haft_spawn(recv_stress, &s, .kind = k < 0 ? HAFT_TASK : kind);
+            haft_handle *both = &hs[2 * (size_t)(k + 1)];
+            both[0] = haft_spawn(send_stress, &s, .kind = kind);
+            both[1] = haft_spawn(recv_stress, &s, .kind = k < 0 ? HAFT_TASK : kind);
         }
         for (int i = 0; i < 10; i++)
             check_int(haft_join(&hs[i]), ==, 0);

@@ -544,7 +544,7 @@ static int stack_of_this_thread(size_t *size)
 
 TEST_FROM_EVERY_CALLER("a thread has the stack it asked for")
 {
-    static const size_t sizes[] = { 1, 20000, 256 * 1024, 4 << 20 };
+    static const size_t sizes[] = { 1, 20000, 256 << 10, 4 << 20 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t size = 0;
         haft_handle h = haft_spawn(stack_of_this_thread, &size, .kind = HAFT_THREAD, .stack_size = sizes[i]);
@@ -758,7 +758,7 @@ TEST_FROM_EVERY_CALLER("a join that runs out of time has done nothing and gives 
         struct counted f = COUNTED(d, 1), untouched = f;
         haft_handle h = haft_spawn(counted_waits, &f, .kind = kind, .drop = drop_counted);
         for (int i = 0; i < 3; i++) {
-            HAFT_TIMEOUT(i * 100 * HAFT_US);
+            HAFT_TIMEOUT(i * (100 * HAFT_US));
             check_int(haft_join(&h, &f), ==, HAFT_ETIMEDOUT);
             check(!haft_is_null(h));
             check_int(haft_join(&h), ==, HAFT_ETIMEDOUT);
@@ -1736,7 +1736,7 @@ TEST_LONG("the machine's limit of threads is an error at a spawn, and the thread
     if (test_slowness() > 1 && !deep())
         skip("the address space cannot be limited under a sanitizer");
     size_t n = deep() ? 10000 : 300;
-    size_t stack = deep() ? 64 * 1024 : (size_t)16 << 20;
+    size_t stack = deep() ? (size_t)64 << 10 : (size_t)16 << 20;
     struct rlimit before, limit;
     check_int(getrlimit(RLIMIT_AS, &before), ==, 0);
     haft_handle first = haft_spawn(return_nothing);

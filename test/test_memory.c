@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "callers.h"
@@ -16,12 +17,13 @@
 
 static size_t resident(void)
 {
-    unsigned long size, pages;
+    char line[200], *rest;
     FILE *file = fopen("/proc/self/statm", "r");
     check_ptr(file, !=, NULL);
-    check_int(fscanf(file, "%lu %lu", &size, &pages), ==, 2);
+    check_ptr(fgets(line, sizeof line, file), !=, NULL);
     fclose(file);
-    return (size_t)pages * haft__os->page_size();
+    (void)strtoul(line, &rest, 10); /* what is mapped */
+    return strtoul(rest, NULL, 10) * haft__os->page_size();
 }
 
 /* The sanitizers and Valgrind keep shadows, and memory that was freed. */
@@ -401,7 +403,7 @@ static int comes_and_goes(const unsigned *seed)
 
 static void storm(unsigned workers)
 {
-    haft_runtime *runtime = haft_runtime_new(.workers = workers, .grace = 10 * HASTE * HAFT_S);
+    haft_runtime *runtime = haft_runtime_new(.workers = workers, .grace = 10 * (HASTE * HAFT_S));
     check_ptr(runtime, !=, NULL);
     haft_handle hs[3];
     for (unsigned i = 0; i < 3; i++)

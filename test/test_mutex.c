@@ -134,7 +134,7 @@ TEST_FROM_EVERY_CALLER("many mutexes are held at once and unlocked in any order"
     enum { N = 100 };
     haft_mutex m[N] = { 0 };
     uint64_t chance = 1;
-    int order[N];
+    int order[N] = { 0 };
     for (int i = 0; i < N; i++) {
         check_int(haft_mutex_lock(&m[i]), ==, 0);
         int at = (int)below(&chance, (unsigned)i + 1);

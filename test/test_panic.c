@@ -124,7 +124,7 @@ TEST_FROM_EVERY_CALLER("a panic ends one job; the others and their workers go on
         if (i % 3 != 0)
             check_int(out.code, ==, i);
         else
-            check_int(atoi(out.panic.message + strlen("number ")), ==, i);
+            check_int(strtol(out.panic.message + strlen("number "), NULL, 10), ==, i);
     }
     haft_handle after = haft_spawn(return_nothing);
     check_int(haft_join(&after), ==, 0);
@@ -379,20 +379,26 @@ struct ran {
     char text[32];
 };
 
+static void note(struct ran *r, const char *what)
+{
+    size_t n = strlen(r->text);
+    snprintf(r->text + n, sizeof r->text - n, "%s", what);
+}
+
 static void note_a(struct ran *r)
 {
-    strcat(r->text, "a");
+    note(r, "a");
 }
 
 static int note_b(struct ran *r)
 {
-    strcat(r->text, "b");
+    note(r, "b");
     return -1;
 }
 
 static void note_c(void *r)
 {
-    strcat(((struct ran *)r)->text, "c");
+    note(r, "c");
 }
 
 static void falls_off(struct ran *r)
@@ -400,7 +406,7 @@ static void falls_off(struct ran *r)
     HAFT_DEFER(note_a, r);
     HAFT_DEFER(note_b, r);
     HAFT_DEFER(note_c, r);
-    strcat(r->text, "-");
+    note(r, "-");
 }
 
 static int returns_from_the_middle(struct ran *r, int how)
@@ -414,7 +420,7 @@ static int returns_from_the_middle(struct ran *r, int how)
         if (how == 2)
             return 2;
     }
-    strcat(r->text, "-");
+    note(r, "-");
     return 3;
 }
 
@@ -428,7 +434,7 @@ static void loops(struct ran *r, int how)
             continue;
         HAFT_DEFER(note_b, r);
     }
-    strcat(r->text, "-");
+    note(r, "-");
 }
 
 static void jumps_out(struct ran *r)
@@ -441,7 +447,7 @@ static void jumps_out(struct ran *r)
         }
     }
 out:
-    strcat(r->text, "-");
+    note(r, "-");
 }
 
 TEST_FROM_EVERY_CALLER("defers run last first by every way out of their block")
@@ -485,7 +491,7 @@ static void deep_panic(struct ran *r, int depth)
         haft_panic("deep down");
     }
     deep_panic(r, depth - 1);
-    strcat(r->text, "!");
+    note(r, "!");
 }
 
 static int panics_deep_down(struct ran **r)
@@ -586,7 +592,7 @@ TEST_FROM_EVERY_CALLER("a defer may wait, while panicking too")
 static void panics_in_a_defer(struct ran *r)
 {
     HAFT_DEFER(note_c, r);
-    strcat(r->text, "p");
+    note(r, "p");
     haft_panic("second");
 }
 
@@ -623,7 +629,7 @@ static int panics_while_leaving(struct ran **r)
         HAFT_DEFER(note_b, *r);
         HAFT_DEFER(panics_in_a_defer, *r);
     }
-    strcat((*r)->text, "!");
+    note(*r, "!");
     return 0;
 }
 
@@ -685,7 +691,7 @@ __attribute__((noinline)) static void jumps_in(struct ran *r, bool jump)
     {
         HAFT_DEFER(note_a, r);
     in:
-        strcat(r->text, "-");
+        note(r, "-");
     }
 }
 #pragma GCC diagnostic pop
@@ -783,7 +789,7 @@ static int nests(struct nest *f)
     int rc = haft_catch(nests, f, &panic);
     check_int(rc, ==, HAFT_EPANIC);
     f->caught++;
-    strcat(f->ran.text, "-");
+    note(&f->ran, "-");
     haft_panic("level %d after %s", f->caught, panic.message);
 }
 
@@ -913,7 +919,7 @@ static void catches_in_a_defer(struct ran *r)
 {
     struct attempt f = { .code = 1, .panics = true };
     check_int(haft_catch(attempts, &f, NULL), ==, HAFT_EPANIC);
-    strcat(r->text, "k");
+    note(r, "k");
 }
 
 static int catches_while_panicking(struct ran **r)

@@ -366,7 +366,7 @@ static int runs_once(const size_t *number)
 
 BEHAVIOUR("thousands of tasks are ready at once, far more than a ring holds, and each runs once")
 {
-    size_t n = scaled(MANY, 8 * HAFT__RING_SIZE);
+    size_t n = scaled(MANY, 8 * (size_t)HAFT__RING_SIZE);
     for (size_t i = 0; i < n; i++)
         many[i] = haft_spawn(runs_once, &i);
     for (size_t i = 0; i < n; i++)
@@ -383,7 +383,7 @@ static int waits_and_runs_once(const size_t *number)
 
 BEHAVIOUR("thousands of waiting tasks are woken at once, and each goes on once")
 {
-    size_t n = scaled(MANY / 2, 4 * HAFT__RING_SIZE);
+    size_t n = scaled(MANY / 2, 4 * (size_t)HAFT__RING_SIZE);
     for (size_t i = 0; i < n; i++)
         many[i] = haft_spawn(waits_and_runs_once, &i);
     for (size_t i = 0; i < n; i++)

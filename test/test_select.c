@@ -125,7 +125,7 @@ struct talk {
 /* Sends and receives n values over two rendezvous, whichever is possible. */
 static int face(struct talk *t)
 {
-    int in, rc = 0;
+    int in = -1, rc = 0;
     while (t->sent < t->n || t->received < t->n) {
         int out = t->sent;
         haft_arm arms[2] = { { 0 }, { 0 } };

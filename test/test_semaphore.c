@@ -174,7 +174,7 @@ TEST_FROM_EVERY_CALLER(
         hs[i] = haft_spawn(take, (&(struct taker){ .s = &s, .n = 2 }));
         until(waiting(&s) == (unsigned)i + 1);
     }
-    haft_sem_release_many(&s, 2 * (N - 1));
+    haft_sem_release_many(&s, 2 * (size_t)(N - 1));
     for (int i = 0; i < N - 1; i++)
         check_int(haft_join(&hs[i]), ==, 0);
     check_int(waiting(&s), ==, 1);

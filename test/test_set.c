@@ -248,7 +248,7 @@ static int sleeps_in_a_set(void)
     int64_t start = haft_now();
     haft_set *set = haft_set_new();
     for (int i = 3; i >= 1; i--) {
-        struct sleeper f = { .until = start + i * 20 * HAFT_MS, .number = i, .ended = &ended };
+        struct sleeper f = { .until = start + i * (20 * HAFT_MS), .number = i, .ended = &ended };
         check_int(haft_set_spawn(set, sleeps, &f), ==, 0);
     }
     struct sleeper done;
@@ -571,7 +571,7 @@ TEST_FROM_EVERY_CALLER("a next that runs out of time has taken nothing")
         until(atomic_load(&c.started) == 1);
         int code = 4;
         for (int i = 0; i < 3; i++) {
-            HAFT_TIMEOUT(i * 200 * HAFT_US);
+            HAFT_TIMEOUT(i * (200 * HAFT_US));
             check_int(haft_set_next(set, &done, &code), ==, HAFT_ETIMEDOUT);
         }
         check_int(done.value, ==, 3);

@@ -92,7 +92,7 @@ TEST_ON_A_VIRTUAL_CLOCK("a tick that is late, but taken before the next is due, 
 
 TEST_ON_A_VIRTUAL_CLOCK("a machine that was suspended for hours ticks on as .missed says")
 {
-    const int64_t hours = 5 * 3600 * HAFT_S;
+    const int64_t hours = 5 * (3600 * HAFT_S);
     haft_ticker t;
     check_int(haft_ticker_start(&t, HAFT_S, .missed = HAFT_TICK_SKIP), ==, 0);
     int64_t start = haft_now();

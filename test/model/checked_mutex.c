@@ -11,4 +11,5 @@
 #define haft__mutex_is_held checked__mutex_is_held
 #define haft__mutex_unlock_quietly checked__mutex_unlock_quietly
 #define haft__mutex_lock_again checked__mutex_lock_again
+/* NOLINTNEXTLINE(bugprone-suspicious-include): it is compiled a second time, which is what this file is for */
 #include "sync/mutex.c"

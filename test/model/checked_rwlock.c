@@ -10,4 +10,5 @@
 #define haft_rwlock_write_unlock checked_rwlock_write_unlock
 #define haft_rwlock_heal checked_rwlock_heal
 #define haft_rwlock_is_poisoned checked_rwlock_is_poisoned
+/* NOLINTNEXTLINE(bugprone-suspicious-include): it is compiled a second time, which is what this file is for */
 #include "sync/rwlock.c"

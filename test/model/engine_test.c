@@ -358,7 +358,7 @@ MODEL("a load and a store lose an increment", .expect = "assertion")
 /* --- races -------------------------------------------------------------------------------------------------------------- */
 
 static struct {
-    char first, second;
+    unsigned char first, second;
     short third;
 } bytes;
 
@@ -392,7 +392,7 @@ MODEL("race: two loads are none")
 }
 static void copy_all(void *u)
 {
-    char copy[4];
+    unsigned char copy[4];
     (void)u;
     memcpy(copy, &bytes, sizeof copy);
     r[0] = copy[0];

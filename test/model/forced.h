@@ -6,12 +6,9 @@
 #define HAFT_TEST_MODEL_FORCED_H
 #ifndef __ASSEMBLER__
 
-#include <string.h>
+#include "engine/instead.h"
 
-void *model_memcpy(void *to, const void *from, size_t size);
-void *model_memmove(void *to, const void *from, size_t size);
-void *model_memset(void *to, int byte, size_t size);
-void model_spin(void);
+#include <string.h>
 
 #define memcpy model_memcpy
 #define memmove model_memmove

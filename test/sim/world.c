@@ -24,12 +24,8 @@ struct sim_world sim_world;
 uint32_t sim_fault_rates[SIM_FAULTS];
 uint64_t sim_fault_counts[SIM_FAULTS];
 
-/* The hooks' view: points that may pass until the next decision. */
-extern int64_t sim_budget;
+/* For the hooks in include/stdatomic.h. */
 int64_t sim_budget = INT64_MAX;
-void sim_point_slowly(const char *place);
-void sim_spin(const char *reason);
-bool sim_weak_fails(void);
 
 /* --- drawing ------------------------------------------------------------------------------------------------------ */
 

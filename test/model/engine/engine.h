@@ -21,6 +21,8 @@
 #ifndef HAFT_TEST_MODEL_ENGINE_H
 #define HAFT_TEST_MODEL_ENGINE_H
 
+#include "instead.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,7 +61,7 @@ void model_register(struct model *model);
 /* Starts a thread; its number. Its first step is a choice of the search, like any other. */
 int model_start(void (*body)(void *), void *argument);
 /* Waits for its end, and sees all that it did. */
-void model_join(int thread);
+void model_join(int number);
 void model_join_all(void);
 int model_self(void);
 /* What the reports call the calling thread, and a piece of memory. The text is kept, not copied. */
@@ -96,16 +98,9 @@ int64_t model_now(void);
 /* A futex: sleeps while the newest value is the expected one. 0, or -ETIMEDOUT. */
 int model_sleep(volatile uint32_t *word, uint32_t expected, int64_t deadline);
 void model_wake(volatile uint32_t *word, int count);
-/* A turn of a loop that waits for somebody else: other threads run first. */
-void model_spin(void);
 /* The rare side of an asymmetric pair of fences; atomic_signal_fence(memory_order_seq_cst) is the frequent side. Its
  * caller only passes on: the place that counts is that one's caller. */
 void model_fence_heavy(void);
-
-/* memcpy, memmove and memset for instrumented code: the compilers' own are not instrumented. */
-void *model_memcpy(void *to, const void *from, size_t size);
-void *model_memmove(void *to, const void *from, size_t size);
-void *model_memset(void *to, int byte, size_t size);
 
 /* What a world does around runs and threads. Each may be null. */
 struct model_world {

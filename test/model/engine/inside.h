@@ -237,7 +237,7 @@ void scheduling_point(void);
 void step_alone(void);
 void progress_was_made(void);
 _Noreturn void abandon_run(void);
-void thread_describe(int thread, char *text, size_t size);
+void thread_describe(int number, char *text, size_t size);
 static inline thread *self(void)
 {
     return &engine->threads[engine->current];
@@ -308,7 +308,7 @@ struct place {
 };
 /* Where program counters are in the sources: the innermost place outside of the file with the names of the atomics. */
 void places_of(const uintptr_t *pcs, int n, struct place *places);
-const char *source_line(const char *file, int line, char *text, size_t size);
+const char *source_line(const char *file, int number, char *text, size_t size);
 
 /* --- jobs.c: work in processes of its own, so that one that crashes is one that failed --- */
 struct jobs {
@@ -337,7 +337,7 @@ struct sum {
 };
 /* Weakens every operation that the outcomes reached, one at a time, and looks for a model that fails, for so long. May
  * write down which one it was. */
-void mutants_run(struct outcome *outcomes, int n, int at_once, double seconds, bool remembers, const char *part,
+void mutants_run(struct outcome *all, int n, int at_once, double seconds, bool remembers, const char *part,
                  struct sum *sum);
 
 extern struct model *models_first;

@@ -56,7 +56,7 @@ static void engine_begin(void)
     engine->locations = map(LOCATIONS * sizeof *engine->locations);
     engine->views = map(VIEWS * sizeof *engine->views);
     engine->cells = map(CELLS * sizeof *engine->cells);
-    engine->cell_slots = map(2 * CELLS * sizeof *engine->cell_slots);
+    engine->cell_slots = map(CELLS * sizeof *engine->cell_slots * 2);
     engine->arena = map(ARENA_SIZE);
     engine->arena_owner = map((ARENA_SIZE / 16 + 1) * sizeof *engine->arena_owner);
     engine->map = map(MAP_SIZE);
@@ -240,15 +240,17 @@ static bool parse(int argc, char **argv)
         } else if (strcmp(a, "--verbose") == 0) {
             options.is_verbose = true;
         } else if (strcmp(a, "--jobs") == 0) {
-            options.at_once = atoi(value) > 0 ? atoi(value) : 1;
+            options.at_once = (int)strtol(value, NULL, 10);
+            if (options.at_once <= 0)
+                options.at_once = 1;
             i++;
         } else if (strcmp(a, "--remember") == 0) {
             options.remembers = true;
         } else if (strcmp(a, "--seconds") == 0) {
-            options.seconds = atof(value);
+            options.seconds = strtod(value, NULL);
             i++;
         } else if (strcmp(a, "--bound") == 0) {
-            options.bound = atoi(value);
+            options.bound = (int)strtol(value, NULL, 10);
             i++;
         } else if (strcmp(a, "--seed") == 0) {
             options.seed = strtoull(value, NULL, 0);

@@ -177,8 +177,9 @@ static int static_sites(uintptr_t *pcs, int most)
     int n = 0;
     bool was_call = false;
     while (fgets(line, sizeof line, from) != NULL) {
-        unsigned long at;
-        if (sscanf(line, " %lx:", &at) != 1)
+        char *rest;
+        unsigned long at = strtoul(line, &rest, 16);
+        if (rest == line)
             continue;
         if (was_call && n < most)
             pcs[n++] = at;
@@ -288,7 +289,7 @@ static int compare_lines(const void *a, const void *b)
 /* What this run found, and what was known of the others. */
 static void write_hints(void)
 {
-    char **lines = calloc(2 * HINTS, sizeof *lines), text[900], key[600];
+    char **lines = calloc(HINTS, 2 * sizeof *lines), text[900], key[600];
     int n = 0;
     for (int i = 0; i < mutant_count; i++) {
         if (mutants[i].killer == NULL)

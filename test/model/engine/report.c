@@ -41,9 +41,10 @@ static bool static_name(uintptr_t address, char *text, size_t size)
     if (from == NULL)
         return false;
     while (fgets(line, sizeof line, from) != NULL) {
-        unsigned long at;
-        char type, name[200];
-        if (sscanf(line, "%lx %c %199s", &at, &type, name) == 3 && at <= address && strchr("bBdD", type) != NULL) {
+        char *rest, type, name[200];
+        unsigned long at = strtoul(line, &rest, 16);
+        if (rest != line && sscanf(rest, " %c %199s", &type, name) == 2 && at <= address &&
+            strchr("bBdD", type) != NULL) {
             best_at = at;
             snprintf(best, sizeof best, "%s", name);
         }
@@ -166,13 +167,15 @@ bool schedule_read(const char *text)
     if (strcmp(text, "-") == 0)
         return true;
     while (*text != 0) {
-        int at, taken, used;
-        char kind;
-        if (sscanf(text, "%c%d:%d%n", &kind, &at, &taken, &used) != 3 || engine->again_count == CHOICES)
+        char kind = *text, *colon, *rest;
+        int at = (int)strtol(text + 1, &colon, 10);
+        if (colon == text + 1 || *colon != ':')
             return false;
-        engine->again[engine->again_count++] =
-            (struct choice){ .step = at, .taken = (uint16_t)taken, .kind = (enum kind)kind };
-        text += used;
+        uint16_t taken = (uint16_t)strtol(colon + 1, &rest, 10);
+        if (rest == colon + 1 || engine->again_count == CHOICES)
+            return false;
+        engine->again[engine->again_count++] = (struct choice){ .step = at, .taken = taken, .kind = (enum kind)kind };
+        text = rest;
         if (*text == ',')
             text++;
     }

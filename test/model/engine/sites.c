@@ -28,7 +28,7 @@ static void parse_place(char *line, struct place *place)
     char *colon = strrchr(line, ':');
     if (colon == NULL)
         return;
-    place->line = atoi(colon + 1);
+    place->line = (int)strtol(colon + 1, NULL, 10);
     *colon = 0;
     snprintf(place->file, sizeof place->file, "%.199s", line);
 }
@@ -74,7 +74,7 @@ void places_of(const uintptr_t *pcs, int n, struct place *places)
         size_t at = (size_t)sprintf(command, "addr2line -a -f -i -e '%s'", exe);
         for (int i = 0; i < some; i++)
             at += (size_t)sprintf(command + at, " %#zx", (size_t)pcs[first + i] - 1);
-        strcpy(command + at, " 2>/dev/null");
+        sprintf(command + at, " 2>/dev/null");
         FILE *from = popen(command, "r");
         free(command);
         if (from == NULL)
