@@ -28,11 +28,10 @@ static int reads(struct reader *r)
     return 0;
 }
 
-static int reads_later(struct reader *r)
+static int reads_when_told(struct reader *r)
 {
-    for (int i = 0; i < 8; i++)
-        haft_yield();
-    return reads(r);
+    int rc = haft_park();
+    return rc != 0 ? rc : reads(r);
 }
 
 #ifdef WITH_ASAN
@@ -40,12 +39,13 @@ static __attribute__((noinline)) haft_handle hands_out_its_own(haft_kind kind)
 {
     int mine = 1;
     struct reader r = { .value = &mine };
-    return haft_spawn(reads_later, &r, .kind = kind);
+    return haft_spawn(reads_when_told, &r, .kind = kind);
 }
 
 static int joins_too_late(haft_kind *kind)
 {
     haft_handle h = hands_out_its_own(*kind);
+    check_int(haft_unpark(h), ==, 0);
     return haft_join(&h);
 }
 
@@ -85,7 +85,8 @@ static __attribute__((noinline)) int *returns_its_own(void)
 static int reads_its_own(void)
 {
     struct reader r = { .value = returns_its_own() };
-    return reads_later(&r);
+    check_int(haft_yield(), ==, 0);
+    return reads(&r);
 }
 
 TEST_EXITS("a pointer into a function that has returned is reported behind a wait as well", TEST_STATUS(1), TEXT)
@@ -98,14 +99,15 @@ static int lends(haft_kind *kind)
 {
     int mine = 3;
     struct reader r = { .value = &mine };
-    haft_handle h = haft_spawn(reads_later, &r, .kind = *kind);
+    haft_handle h = haft_spawn(reads_when_told, &r, .kind = *kind);
+    check_int(haft_unpark(h), ==, 0);
     check_int(haft_join(&h, &r), ==, 0);
     check_int(r.seen, ==, 3);
     struct reader lent[2] = { { .value = &mine }, { .value = &r.seen } };
     {
         HAFT_SCOPE(s);
         for (int i = 0; i < 2; i++)
-            check_int(haft_scope_spawn(s, reads_later, &lent[i], .kind = *kind), ==, 0);
+            check_int(haft_scope_spawn(s, reads, &lent[i], .kind = *kind), ==, 0);
     }
     check_int(lent[0].seen + lent[1].seen, ==, 6);
     return 0;
