@@ -356,18 +356,32 @@ if [ $rc -eq 0 ] && cmp -s "$DIR/want" "$DIR/got" && [ ! -s "$DIR/got.err" ]; th
 # Each pipe that says nothing holds a job, and no more of them are open than there may be jobs.
 mkfifo mute1 mute2 mute3
 exec 3<>mute1 4<>mute2 5<>mute3
-"$HGREP" -j 2 needle mute1 mute2 mute3 >"$DIR/got" 2>"$DIR/got.err" 3>&- 4>&- 5>&- &
+"$HGREP" --timeout 100 -j 2 needle mute1 mute2 mute3 >"$DIR/got" 2>"$DIR/got.err" 3>&- 4>&- 5>&- &
 hgrep=$!
-open_pipes() { find /proc/$hgrep/fd -lname '*/mute[123]' 2>/dev/null | wc -l; }
-i=0
-while [ "$(open_pipes)" -lt 2 ] && [ $i -lt 600 ]; do
-    sleep 0.05
-    i=$((i + 1))
-done
+# open_pipes WHICH: how many of them are open. Until it is hgrep the process is a shell, which has them all.
+open_pipes() {
+    case $(readlink /proc/$hgrep/exe) in
+        */hgrep) find /proc/$hgrep/fd -lname "*/mute$1" 2>/dev/null | wc -l ;;
+        *) echo 0 ;;
+    esac
+}
+# until_open WHICH N: waits until so many of them are open.
+until_open() {
+    i=0
+    while [ "$(open_pipes "$1")" -lt "$2" ] && [ $i -lt 600 ]; do
+        sleep 0.05
+        i=$((i + 1))
+    done
+}
+until_open '[123]' 2
 sleep 0.3 # for a third one that must not come
-open=$(open_pipes)
-for fd in 3 4 5; do echo 'a needle' >&$fd; done
-exec 3>&- 4>&- 5>&-
+open=$(open_pipes '[123]')
+echo 'a needle' >&3
+echo 'a needle' >&4
+exec 3>&- 4>&-
+until_open 3 1 # before its last writer goes
+echo 'a needle' >&5
+exec 5>&-
 wait $hgrep
 rc=$?
 if [ $rc -eq 0 ] && [ "$open" -eq 2 ] && [ "$(wc -l <"$DIR/got")" -eq 3 ]; then
