@@ -4,7 +4,8 @@
  *
  * What holds for every function unless its own words say otherwise: it may be called from any thread and from any job,
  * and from no signal handler; it does not suspend, if nothing is said of that. In the child of a fork, whatever does
- * more than look returns HAFT_EFORKED, or, if it returns no code, does nothing or ends the child with a message. */
+ * more than look returns HAFT_EFORKED or what it returns without memory; if it returns nothing, it does nothing or ends
+ * the child with a message. */
 #ifndef HAFT_HAFT_H
 #define HAFT_HAFT_H
 

@@ -47,9 +47,7 @@ static inline haft__link *haft__list_take(haft__link *list)
     haft__link *first = list->next;
     if (first == list)
         return NULL;
-    list->next = first->next;
-    first->next->previous = list;
-    first->next = first->previous = NULL;
+    haft__list_remove(first);
     return first;
 }
 

@@ -422,31 +422,20 @@ static void count_given_back(void *frame)
     haft__fetch_add_relaxed(&given_back, 1);
 }
 
-static int drop_first(int *n)
+static int drop_it(haft_handle *const *it)
 {
-    (void)n;
     while (haft__load_acquire(&ready) == 0)
         haft_yield();
-    haft_handle h = first;
-    haft_drop(&h);
-    return 0;
-}
-
-static int drop_second(int *n)
-{
-    (void)n;
-    while (haft__load_acquire(&ready) == 0)
-        haft_yield();
-    haft_handle h = second;
+    haft_handle h = **it;
     haft_drop(&h);
     return 0;
 }
 
 MODEL("ring of drops: two jobs that drop each other both end", .is_large = true, .stale = -1)
 {
-    int frame = 0;
-    first = haft_spawn(drop_second, &frame, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
-    second = haft_spawn(drop_first, &frame, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
+    haft_handle *one = &first, *other = &second;
+    first = haft_spawn(drop_it, &other, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
+    second = haft_spawn(drop_it, &one, .kind = HAFT_THREAD, .runtime = &alone, .drop = count_given_back);
     haft__store_release(&ready, 1);
     model_join_all();
     haft_handle h = first, k = second; /* one that was dropped before it began has dropped nobody */
