@@ -191,7 +191,7 @@ int haft__actor_add_server(haft__actor *a, haft__server *s, const haft_spawn_opt
 {
     const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))haft__actor_serve,
                                   .frame = &s,
-                                  .size = sizeof s, /* the frame is the pointer */
+                                  .size = sizeof s, /* NOLINT(bugprone-sizeof-expression): the frame is the pointer */
                                   .alignment = _Alignof(haft__server *),
                                   .options = options,
                                   .kind = options->kind,

@@ -93,7 +93,7 @@ static int start_keeper(haft_supervisor *sup)
                                          .runtime = sup->options.runtime };
     const haft__job_spec spec = { .body = (haft_fn *)(void (*)(void))haft__keeper,
                                   .frame = &sup,
-                                  .size = sizeof sup,
+                                  .size = sizeof sup, /* NOLINT(bugprone-sizeof-expression): the frame is the pointer */
                                   .alignment = _Alignof(haft_supervisor *),
                                   .options = &options,
                                   .kind = HAFT_TASK,

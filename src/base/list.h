@@ -28,6 +28,7 @@ static inline void haft__list_append(haft__link *list, haft__link *member)
 {
     member->previous = list->previous;
     member->next = list;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a list has a first and a last, if only itself */
     list->previous->next = member;
     list->previous = member;
 }
